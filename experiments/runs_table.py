@@ -1,0 +1,57 @@
+"""The runs table: one row a run, the only contract between the laboratory and its reports."""
+
+from collections.abc import Mapping
+from typing import Any
+
+#: Column -> (pandas dtype, meaning). Their order is the order in runs.csv.
+COLUMNS: dict[str, tuple[str, str]] = {
+    "id": ("string", "identity: hash of everything that can change the numbers"),
+    "experiment": ("string", "the sweep this run belongs to"),
+    "task": ("string", "entry of configs/task"),
+    "model": ("string", "entry of configs/model"),
+    "optim": ("string", "entry of configs/optim"),
+    "convention": ("string", "l2 | decoupled | lr_coupled: where weight_decay enters the step"),
+    "schedule": ("string", "entry of configs/schedule"),
+    "decay": ("string", "raw | normalized: how wd became weight_decay"),
+    "no_decay": ("string", "none | norm_and_bias: which parameters are left undecayed"),
+    "lr": ("Float64", "alpha, the base learning rate"),
+    "wd": ("Float64", "weight decay as typed"),
+    "weight_decay": ("Float64", "what the optimizer was given, after normalization"),
+    "epochs": ("Float64", "passes over the training set"),
+    "steps": ("Int64", "optimizer steps of the whole budget"),
+    "batch_size": ("Int64", "examples in a full batch"),
+    "train_size": ("Int64", "training examples, without the validation split"),
+    "eta_sum": ("Float64", "sum of the schedule multiplier eta_t over all steps"),
+    "seed": ("Int64", "the one integer behind every generator of the run"),
+    "status": ("string", "finished | diverged"),
+    "test_error": ("Float64", "percent, at the end; empty when diverged"),
+    "test_loss": ("Float64", "nats per prediction, at the end"),
+    "val_error": ("Float64", "percent on the validation split; empty without one"),
+    "val_loss": ("Float64", "nats per prediction on the validation split"),
+    "train_error": ("Float64", "percent, in evaluation mode without augmentation, at the end"),
+    "train_loss": ("Float64", "nats per prediction, likewise"),
+    "clipped": ("string", "high | low where the errors are only bounds (digitised cells)"),
+    "seconds": ("Float64", "wall time spent in the run, over all its resumptions"),
+    "commit": ("string", "git commit of the code, with + appended when the tree was dirty"),
+    "torch": ("string", "torch version"),
+    "device": ("string", "name of the processor or GPU"),
+    "precision": ("string", "fp32 | bf16, as it was resolved"),
+    "threads": ("Int64", "CPU threads of the process"),
+    "date": ("string", "UTC time at which the run ended, ISO 8601"),
+}
+
+FINISHED, DIVERGED = "finished", "diverged"
+
+
+def complete(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Order ``values`` as a row: every column of the schema, then the extra swept keys by name.
+
+    Raises:
+        ValueError: A column that every run has is missing.
+    """
+    optional = {"test_error", "test_loss", "val_error", "val_loss", "train_error", "train_loss"}
+    missing = set(COLUMNS) - optional - {"clipped"} - set(values)
+    if missing:
+        raise ValueError(f"row lacks {sorted(missing)}")
+    extra = sorted(set(values) - set(COLUMNS))
+    return {name: values.get(name) for name in [*COLUMNS, *extra]}

@@ -1,0 +1,165 @@
+"""Adam and AdamW: Algorithm 2 of Loshchilov & Hutter (2019)."""
+
+from math import inf, sqrt
+
+import torch
+from torch.optim.optimizer import ParamsT
+
+from optim.base import PaperOptimizer, check_range
+
+FUSED_DEVICES = {"cpu", "cuda"}
+FUSED_DTYPES = {torch.float32, torch.float64, torch.bfloat16}
+
+
+class Adam(PaperOptimizer):
+    r"""Adam with L2 regularization, the baseline for :class:`AdamW`.
+
+    With initial learning rate :math:`\alpha`, schedule multiplier :math:`\eta_t`, weight decay
+    :math:`\lambda` and elementwise products, quotients and roots, step :math:`t` is
+
+    .. math::
+        g_t       &= \nabla f_t(\theta_{t-1}) \;[+ \lambda \theta_{t-1}]_{\text{Adam}} \\
+        m_t       &= \beta_1 m_{t-1} + (1 - \beta_1) g_t, \qquad
+        v_t        = \beta_2 v_{t-1} + (1 - \beta_2) g_t^2 \\
+        \hat m_t  &= m_t / (1 - \beta_1^t), \qquad \hat v_t = v_t / (1 - \beta_2^t) \\
+        \theta_t  &= \theta_{t-1} - \eta_t \bigl( \alpha \hat m_t / (\sqrt{\hat v_t} + \epsilon)
+                     \;[+ \lambda \theta_{t-1}]_{\text{AdamW}} \bigr)
+
+    Here :math:`t` counts the steps in which a tensor had a gradient, as in torch. AdamW differs
+    from ``torch.optim.AdamW(weight_decay=w)``, which removes :math:`\eta_t \alpha w` of a weight:
+    the two agree for :math:`w = \lambda / \alpha`.
+
+    Args:
+        params: Tensors of any shape (``m`` and ``v`` have the same), or dicts of parameter groups.
+        lr: :math:`\alpha > 0`.
+        betas: :math:`(\beta_1, \beta_2)`, each in [0, 1).
+        eps: :math:`\epsilon \ge 0`, added to the root. With 0, a weight whose gradient has always
+            been 0 becomes NaN.
+        weight_decay: :math:`\lambda \ge 0`. For AdamW it is below 1: the share of each weight that
+            one step at :math:`\eta_t = 1` removes, whatever the learning rate. Weights kept in
+            bfloat16 round to 8 bits after the step, so they lose nothing to a share below 0.002.
+        fused: True for torch's fused kernel, False for a few passes over lists of tensors, None
+            for the kernel wherever it applies. Both compute the recurrence above and differ in
+            rounding only.
+
+    Raises:
+        ValueError: A hyperparameter of some group is out of range; or, at a step, ``fused=True``
+            meets tensors that the kernel cannot take.
+
+    Source: https://arxiv.org/abs/1711.05101v3, Algorithm 2.
+
+    Example:
+        The first step of Adam is alpha long, whatever the gradient; AdamW also removes 1 %.
+
+        >>> import torch
+        >>> from optim import AdamW
+        >>> theta = torch.tensor([1.0, -2.0], requires_grad=True)
+        >>> optimizer = AdamW([theta], lr=0.1, weight_decay=0.01)
+        >>> theta.grad = torch.tensor([3.0, 500.0])
+        >>> optimizer.step()
+        >>> theta.detach()
+        tensor([ 0.8900, -2.0800])
+    """
+
+    moments = ("m", "v")
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        *,
+        fused: bool | None = None,
+    ):
+        super().__init__(
+            params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=fused
+        )
+
+    def checked(self, group):
+        try:
+            beta1, beta2 = group["betas"]
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"betas must be two numbers in [0, 1), got {group['betas']!r}"
+            ) from None
+        if group["fused"] not in (None, True, False):
+            raise ValueError(f"fused must be None, True or False, got {group['fused']!r}")
+        return super().checked(group) | {
+            "betas": (check_range("betas[0]", beta1, 0, 1), check_range("betas[1]", beta2, 0, 1)),
+            "eps": check_range("eps", group["eps"], 0, inf),
+        }
+
+    def update_(self, theta, grad, state, group, eta):
+        m, v = [entry["m"] for entry in state], [entry["v"] for entry in state]
+        step = self._fused_step if self._fuses(group, theta, grad, m, v) else self._foreach_step
+        step(theta, grad, m, v, state[0]["step"], group, eta)
+
+    def _foreach_step(self, theta, grad, m, v, t, group, eta):
+        (beta1, beta2), decay = group["betas"], group["weight_decay"]
+        if decay and not self.decoupled:
+            grad = torch._foreach_add(grad, theta, alpha=decay)  # line 6
+        torch._foreach_lerp_(m, grad, 1 - beta1)  # line 7
+        torch._foreach_mul_(v, beta2)
+        torch._foreach_addcmul_(v, grad, grad, 1 - beta2)  # line 8
+        # Lines 9 and 10, multiplied through by root so that no pass over m and v is needed:
+        # mhat / (sqrt(vhat) + eps) = root / (1 - beta1^t) * m / (sqrt(v) + root * eps).
+        root = sqrt(1 - beta2**t)
+        denominator = torch._foreach_sqrt(v)
+        torch._foreach_add_(denominator, root * group["eps"])
+        if decay and self.decoupled:
+            torch._foreach_mul_(theta, 1 - eta * decay)  # line 12, decay
+        size = group["lr"] * root / (1 - beta1**t)  # lr is eta * alpha
+        torch._foreach_addcdiv_(theta, m, denominator, value=-size)  # line 12, step
+
+    def _fused_step(self, theta, grad, m, v, t, group, eta):
+        decay = group["weight_decay"]
+        if self.decoupled:
+            kernel = torch._fused_adamw_
+            decay /= group["initial_lr"]  # it shrinks by lr * decay = eta * lambda
+        else:
+            kernel = torch._fused_adam_
+        now = torch.full((), t, dtype=torch.float32, device=theta[0].device)
+        kernel(
+            theta,
+            grad,
+            m,
+            v,
+            [],
+            [now] * len(theta),
+            lr=group["lr"],
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            eps=group["eps"],
+            weight_decay=decay,
+            amsgrad=False,
+            maximize=False,
+        )
+
+    @staticmethod
+    def _fuses(group, theta, grad, m, v):
+        if group["fused"] is False:
+            return False
+        # The kernel walks the four memories side by side, so they must be laid out alike. As m
+        # has no gaps, equal strides also rule out a weight that is a slice of a larger tensor.
+        fits = (
+            theta[0].device.type in FUSED_DEVICES
+            and theta[0].dtype in FUSED_DTYPES
+            and all(
+                a.stride() == b.stride() == c.stride() == d.stride()
+                for a, b, c, d in zip(theta, grad, m, v, strict=True)
+            )
+        )
+        if group["fused"] and not fits:
+            raise ValueError(
+                "fused=True needs float32, float64 or bfloat16 tensors on cpu or cuda whose "
+                f"gradients have the same strides, got {theta[0].dtype} on {theta[0].device}"
+            )
+        return fits
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay; documented with :class:`Adam`, its L2 twin."""
+
+    decoupled = True

@@ -1,0 +1,77 @@
+"""SGD and SGDW with momentum: Algorithm 1 of Loshchilov & Hutter (2019)."""
+
+import torch
+from torch.optim.optimizer import ParamsT
+
+from optim.base import PaperOptimizer, check_range
+
+
+class SGD(PaperOptimizer):
+    r"""Momentum SGD with L2 regularization, the baseline for :class:`SGDW`.
+
+    With initial learning rate :math:`\alpha`, schedule multiplier :math:`\eta_t`, momentum
+    :math:`\beta_1` and weight decay :math:`\lambda`, step :math:`t` is
+
+    .. math::
+        g_t      &= \nabla f_t(\theta_{t-1}) \;[+ \lambda \theta_{t-1}]_{\text{SGD}} \\
+        m_t      &= \beta_1 m_{t-1} + \eta_t \alpha g_t \\
+        \theta_t &= \theta_{t-1} - m_t \;[- \eta_t \lambda \theta_{t-1}]_{\text{SGDW}}
+
+    Unlike ``torch.optim.SGD``, the learning rate enters the momentum when it is written, not when
+    it is read: the two agree under a constant schedule only. There, in the long run, L2 shrinks a
+    weight by :math:`\alpha \lambda / (1 - \beta_1)` a step where SGDW shrinks it by
+    :math:`\lambda`.
+
+    Args:
+        params: Tensors of any shape (``m`` has the same), or dicts of parameter groups.
+        lr: :math:`\alpha > 0`.
+        momentum: :math:`\beta_1` in [0, 1).
+        weight_decay: :math:`\lambda \ge 0`. For SGDW it is below 1: the share of each weight that
+            one step at :math:`\eta_t = 1` removes, whatever the learning rate.
+
+    Raises:
+        ValueError: A hyperparameter of some group is out of range.
+
+    Source: https://arxiv.org/abs/1711.05101v3, Algorithm 1.
+
+    Example:
+        With a zero gradient only the decay is left: two weights lose 1 % each.
+
+        >>> import torch
+        >>> from optim import SGDW
+        >>> theta = torch.tensor([1.0, -2.0], requires_grad=True)
+        >>> optimizer = SGDW([theta], lr=0.05, weight_decay=0.01)
+        >>> theta.grad = torch.zeros(2)
+        >>> optimizer.step()
+        >>> theta.detach()
+        tensor([ 0.9900, -1.9800])
+    """
+
+    moments = ("m",)
+
+    def __init__(
+        self, params: ParamsT, lr: float, momentum: float = 0.9, weight_decay: float = 0.0
+    ):
+        super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay)
+
+    def checked(self, group):
+        return super().checked(group) | {
+            "momentum": check_range("momentum", group["momentum"], 0, 1)
+        }
+
+    def update_(self, theta, grad, state, group, eta):
+        m = [entry["m"] for entry in state]
+        decay, lr = group["weight_decay"], group["lr"]  # lr is eta * alpha
+        torch._foreach_mul_(m, group["momentum"])
+        torch._foreach_add_(m, grad, alpha=lr)  # line 8
+        if decay and not self.decoupled:
+            torch._foreach_add_(m, theta, alpha=lr * decay)  # line 6, without a copy of grad
+        if decay and self.decoupled:
+            torch._foreach_mul_(theta, 1 - eta * decay)  # line 9, decay
+        torch._foreach_sub_(theta, m)  # line 9, step
+
+
+class SGDW(SGD):
+    """Momentum SGD with decoupled weight decay; documented with :class:`SGD`, its L2 twin."""
+
+    decoupled = True

@@ -109,7 +109,7 @@ class Adam(PaperOptimizer):
         denominator = torch._foreach_sqrt(v)
         torch._foreach_add_(denominator, root * group["eps"])
         if decay and self.decoupled:
-            torch._foreach_mul_(theta, 1 - eta * decay)  # line 12, decay
+            torch._foreach_add_(theta, theta, alpha=-eta * decay)  # line 12, decay
         size = group["lr"] * root / (1 - beta1**t)  # lr is eta * alpha
         torch._foreach_addcdiv_(theta, m, denominator, value=-size)  # line 12, step
 

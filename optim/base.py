@@ -94,20 +94,23 @@ class PaperOptimizer(Optimizer):
             grad = theta.grad
             if grad is None:
                 continue
-            if grad.layout != torch.strided or grad.is_complex():
-                kind = "complex" if grad.is_complex() else "sparse"
+            dtype = theta.dtype
+            if grad.layout is not torch.strided or dtype.is_complex:
+                kind = "complex" if dtype.is_complex else "sparse"
                 raise RuntimeError(f"{type(self).__name__} does not support {kind} gradients")
-            if grad.dtype != theta.dtype:
-                grad = grad.to(theta.dtype)
+            if grad.dtype is not dtype:
+                grad = grad.to(dtype)
             state = self.state[theta]
             if not state:
                 state["step"] = 0
                 state.update((name, torch.zeros_like(theta)) for name in self.moments)
-            key = (theta.device, theta.dtype, state["step"])
-            for members, member in zip(
-                buckets.setdefault(key, ([], [], [])), (theta, grad, state), strict=True
-            ):
-                members.append(member)
+            key = (theta.device, dtype, state["step"])
+            if key not in buckets:
+                buckets[key] = [], [], []
+            thetas, grads, states = buckets[key]
+            thetas.append(theta)
+            grads.append(grad)
+            states.append(state)
         return buckets.values()
 
     def update_(

@@ -67,7 +67,7 @@ class SGD(PaperOptimizer):
         if decay and not self.decoupled:
             torch._foreach_add_(m, theta, alpha=lr * decay)  # line 6, without a copy of grad
         if decay and self.decoupled:
-            torch._foreach_mul_(theta, 1 - eta * decay)  # line 9, decay
+            torch._foreach_add_(theta, theta, alpha=-eta * decay)  # line 9, decay
         torch._foreach_sub_(theta, m)  # line 9, step
 
 

@@ -1,0 +1,1 @@
+"""Reports: runs table -> statistics -> figures. Nothing here knows torch, Hydra or W&B."""

@@ -1,0 +1,157 @@
+"""Cells: the runs of one setting averaged over seeds, grouped in panels of one protocol each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.errors import UserError
+from experiments.report import style
+from experiments.runs_table import COLUMNS, DIVERGED
+
+#: What is held fixed within a panel; any extra swept column joins them.
+PROTOCOL = (
+    *("task", "model", "optim", "convention", "schedule", "decay", "no_decay", "epochs"),
+    *("batch_size", "train_size"),
+)
+MISSING = "missing"
+METRICS = [name for name in COLUMNS if name.endswith(("_error", "_loss"))]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One optimizer under one protocol: ``runs`` (one row a run) and ``cells`` (one row a cell)."""
+
+    key: dict[str, Any]
+    runs: pd.DataFrame
+    cells: pd.DataFrame
+
+    @property
+    def optim(self) -> str:
+        return str(self.key["optim"])
+
+    @property
+    def name(self) -> str:
+        """What tells this panel from the others of its table, for tables and messages."""
+        others = [style.value_label(k, v) for k, v in self.key.items() if k not in HIDDEN]
+        return ", ".join([style.label(self.optim), *others])
+
+
+HIDDEN = {"optim", "convention"}
+
+
+def panels(
+    runs: pd.DataFrame, value: str, planned: Sequence[Mapping[str, object]] | None = None
+) -> list[Panel]:
+    """Split a runs table into panels within which only lr, wd and the seed differ.
+
+    Args:
+        runs: Typed runs table of one experiment.
+        value: The metric, e.g. ``test_error``; its unit is the panel's unit.
+        planned: The cells of the preset, to count those that are still missing.
+
+    Returns:
+        Panels in the order of ``style``; the key of each holds ``optim`` and whatever varies.
+
+    Raises:
+        UserError: ``value`` is no metric, or no run has it, or a run occurs twice.
+    """
+    if value not in METRICS:
+        raise UserError(f"metric={value} is not one of {', '.join(METRICS)}")
+    finished = runs[runs["status"] != DIVERGED]
+    if len(finished) and finished[value].isna().all():
+        raise UserError(f"metric={value} is empty in every run of this experiment")
+    runs = pd.concat([runs, missing_runs(runs, planned or [])], ignore_index=True)
+    names = [*PROTOCOL, *sorted(set(runs) - set(COLUMNS))]
+    varying = [name for name in names if runs[name].nunique(dropna=False) > 1]
+    groups = runs.groupby(list(dict.fromkeys(["optim", *varying])), dropna=False, sort=False)
+    found = [
+        Panel(dict(zip(groups.keys, key, strict=True)), group, average(group, value))
+        for key, group in groups
+    ]
+    return sorted(found, key=lambda panel: style.order(panel.key))
+
+
+def average(runs: pd.DataFrame, value: str) -> pd.DataFrame:
+    """Average ``value`` over the seeds of each (lr, wd) cell.
+
+    Returns:
+        One row a cell: lr, wd, ``value`` (mean over finished seeds), ``sd`` (over seeds, n - 1), n
+        (finished), diverged and missing (seeds), bound ('' | high | low), status (finished |
+        partial: some seeds diverged | diverged | missing | hidden: a run without this number),
+        and weight_decay, eta_sum, steps, epochs, convention of the cell.
+
+    Raises:
+        UserError: Two runs share one (lr, wd, seed).
+    """
+    twice = runs.duplicated(["lr", "wd", "seed"])
+    if twice.any():
+        row = runs[twice].iloc[0]
+        where = f"optim={row.optim} lr={row.lr:g} wd={row.wd:g} seed={row.seed:g}"
+        raise UserError(f"several runs share {where}, and no column of the table tells them apart")
+    parts = runs.assign(
+        _bad=runs["status"] == DIVERGED,
+        _gone=runs["status"] == MISSING,
+        _value=runs[value].where(runs["status"] != DIVERGED),
+    ).groupby(["lr", "wd"], sort=True)
+    constant = ["weight_decay", "eta_sum", "steps", "epochs", "convention"]
+    cells = parts[constant].first()
+    cells[value] = parts["_value"].mean()
+    cells["sd"] = parts["_value"].std(ddof=1)
+    cells["n"] = parts["_value"].count()
+    cells["diverged"] = parts["_bad"].sum()
+    cells["missing"] = parts["_gone"].sum()
+    cells["bound"] = parts["clipped"].max().fillna("").astype(str)
+    cells["status"] = np.select(
+        [
+            (cells.diverged > 0) & (cells.n + cells.missing > 0),
+            cells.diverged > 0,
+            cells.n > 0,
+            cells.missing > 0,
+        ],
+        ["partial", DIVERGED, "finished", MISSING],
+        "hidden",
+    )
+    return cells.reset_index()
+
+
+def missing_runs(runs: pd.DataFrame, planned: Sequence[Mapping[str, object]]) -> pd.DataFrame:
+    """Return a row of status ``missing`` for every planned run that the table does not hold.
+
+    What a plan leaves unsaid is taken from the runs of the same optimizer, or of all, when these
+    agree on it.
+    """
+    names = [name for name in dict.fromkeys(k for cell in planned for k in cell) if name in runs]
+    done = {tuple(map(_exact, row)) for row in runs[names].itertuples(index=False)}
+    absent = [cell for cell in planned if tuple(_exact(cell.get(k)) for k in names) not in done]
+    if not absent:
+        return runs.iloc[:0]
+    rows = pd.DataFrame([{name: cell.get(name) for name in names} for cell in absent])
+    rows = rows.reindex(columns=runs.columns)
+    for name in runs.columns:
+        if name in names or name in METRICS or name in ("id", "seconds", "date", "clipped"):
+            continue
+        everywhere = _only(runs[name])
+        own = {optim: _only(group[name]) for optim, group in runs.groupby("optim")}
+        rows[name] = [own.get(optim, everywhere) for optim in _optims(rows, runs)]
+    rows["optim"] = _optims(rows, runs)
+    for name in ("seed", "lr", "wd"):
+        rows[name] = rows[name].fillna(_only(runs[name])).astype("float64")
+    known = (runs["weight_decay"] / runs["wd"]).where(runs["wd"] > 0)
+    rows["weight_decay"] = rows["wd"] * (_only(known.round(12)) or 1.0)
+    return rows.astype(runs.dtypes.to_dict()).assign(status=MISSING, clipped="")
+
+
+def _optims(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.Series:
+    return rows["optim"].fillna(_only(runs["optim"]))
+
+
+def _only(column: pd.Series) -> Any:
+    values = column.dropna().unique()
+    return values[0] if len(values) == 1 else None
+
+
+def _exact(value: object) -> str:
+    return f"{value:.10g}" if isinstance(value, (int, float)) else str(value)

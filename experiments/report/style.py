@@ -1,0 +1,98 @@
+"""Names, colours and order of optimizers and protocols: the same in every figure and table."""
+
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+from matplotlib import colormaps
+from matplotlib.colors import Colormap
+
+#: One colour per optimizer. A decoupled optimizer is the cool or deep twin of its warm L2 rival.
+COLOURS = {
+    "sgd": "#e69f00",
+    "sgdw": "#009e73",
+    "adam": "#d55e00",
+    "adamw": "#0072b2",
+    "torch_sgd": "#b8860b",
+    "torch_adam": "#a63603",
+    "torch_adamw": "#8e44ad",
+    "rmsprop": "#c51b7d",
+    "rmspropw": "#4d9221",
+    "nadam": "#bf5b17",
+    "nadamw": "#386cb0",
+    "radam": "#ef6548",
+    "radamw": "#1d91c0",
+    "adagrad": "#dd3497",
+    "adagradw": "#41ab5d",
+}
+LABELS = {
+    "sgd": "SGD + L2",
+    "sgdw": "SGDW",
+    "adam": "Adam + L2",
+    "adamw": "AdamW",
+    "torch_sgd": "torch SGD",
+    "torch_adam": "torch Adam",
+    "torch_adamw": "torch AdamW",
+    "rmsprop": "RMSprop + L2",
+    "rmspropw": "RMSpropW",
+    "nadam": "NAdam + L2",
+    "nadamw": "NAdamW",
+    "radam": "RAdam + L2",
+    "radamw": "RAdamW",
+    "adagrad": "Adagrad + L2",
+    "adagradw": "AdagradW",
+}
+SCHEDULES = ("constant", "step", "cosine", "restarts")
+SPARE = ("#6a3d9a", "#b15928", "#666666", "#e7298a", "#1b9e77")
+
+#: Marks of the heatmaps, in RGB hex. ABOVE is what lies beyond the colour scale.
+ABOVE, DIVERGED, PARTIAL, HIDDEN = "#1c0b22", "#b9b9b9", "#dadada", "#f4f4f4"
+FONT = 7.5
+
+
+def colour(optim: str) -> str:
+    """Return the colour of an optimizer; one that is unknown keeps its own from run to run."""
+    return COLOURS.get(optim) or SPARE[zlib.crc32(optim.encode()) % len(SPARE)]
+
+
+def colour_map() -> Colormap:
+    """Return the map of all heatmaps: bright is good, and what lies above the scale is black."""
+    return colormaps["viridis_r"].with_extremes(over=ABOVE)
+
+
+def label(optim: str) -> str:
+    """Return the name of an optimizer as a figure prints it."""
+    return LABELS.get(optim, optim)
+
+
+def value_label(name: str, value: Any) -> str:
+    """Return one protocol setting as a title prints it, e.g. ``100 epochs`` or ``cosine``."""
+    if isinstance(value, float):
+        value = f"{value:g}"
+    if name in ("task", "schedule", "model", "decay"):
+        return {"normalized": "normalized wd", "raw": "raw wd"}.get(str(value), str(value))
+    if name == "epochs":
+        return f"{value} epochs"
+    if name == "figure":
+        return str(value).replace("figure", "Figure ")
+    return f"{name.replace('_', ' ')} {value}"
+
+
+def order(key: Mapping[str, Any]) -> tuple:
+    """Sort key of panels: figure, task, then the raw before the normalized, then optimizers."""
+    optims = list(COLOURS)
+    optim, schedule = str(key["optim"]), str(key.get("schedule", ""))
+    rest = [
+        f"{value:024.10f}" if isinstance(value, float) else str(value)
+        for name, value in key.items()
+        if name not in ("figure", "task", "optim", "decay", "schedule")
+    ]
+    return (
+        str(key.get("figure", "")),
+        str(key.get("task", "")),
+        optims.index(optim) if optim in optims else len(optims),
+        optim,
+        key.get("decay", "") == "normalized",
+        SCHEDULES.index(schedule) if schedule in SCHEDULES else len(SCHEDULES),
+        rest,
+    )

@@ -1,0 +1,84 @@
+"""Hydra's sweeper for this laboratory: checks every cell first, and runs those that are missing."""
+
+import logging
+from collections.abc import Sequence
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from experiments import grid
+from experiments.errors import UserError
+from experiments.identity import identity
+from experiments.record import committed
+
+log = logging.getLogger(__name__)
+
+
+class GridSweeper(Sweeper):
+    """Runs the product of ``params``, or the union of the products of several ``grids``.
+
+    Args:
+        params: Axis -> values in Hydra's grammar (``1e-3,3e-3``, ``range(3)``).
+        grids: Tables of such axes; each is a product of its own with ``params``.
+    """
+
+    def __init__(self, params: DictConfig, grids: Sequence[DictConfig]):
+        self.params = dict(params or {})
+        self.grids = [dict(table) for table in grids or []]
+        self.hydra_context: HydraContext | None = None
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        self.config = config
+        self.loader: ConfigLoader = hydra_context.config_loader
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Sequence[JobReturn]:
+        """Run the missing cells; every cell is checked before the first one starts.
+
+        Raises:
+            UserError: A cell cannot be run, or cells failed.
+        """
+        from experiments.build import check
+
+        preset, arguments = _split_preset(arguments)
+        overrides = grid.combinations(self.params, self.grids, arguments)
+        columns = grid.swept_keys(overrides)
+        shared = [*preset, f"columns=[{','.join(columns)}]"]
+        jobs = [[*shared, *cell] for cell in overrides]
+        cells = grid.compose(self.loader, jobs, self.config.hydra.overrides.hydra)
+        for cell in cells:
+            check(cell.job())
+        missing = [i for i, cell in enumerate(cells) if not _finished(cell)]
+        if len(missing) < len(cells):
+            log.info("%d of %d cells are finished already", len(cells) - len(missing), len(cells))
+        returns = self.launcher.launch([jobs[i] for i in missing], initial_job_idx=0)
+        failed = [job for job in returns if job.status is not JobStatus.COMPLETED]
+        if failed:
+            raise UserError(
+                f"{len(failed)} of {len(cells)} cells failed, as said above; "
+                "the same command runs them again"
+            )
+        log.info("draw them: python analyze.py experiment=%s", self.config.name)
+        return returns
+
+
+def _finished(cell: grid.Cell) -> bool:
+    config = cell.job()
+    rows = committed(config["results_dir"], config["name"])
+    return identity(config) in rows or (cell.folder() / "result.json").exists()
+
+
+def _split_preset(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Separate the choice of a preset, which all cells share, from the axes."""
+    preset = [word for word in arguments if word.startswith("experiment=")]
+    if any("," in word for word in preset):
+        raise UserError(f"one preset a command, got {preset[0]}")
+    return preset, [word for word in arguments if word not in preset]

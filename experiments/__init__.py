@@ -1,0 +1,1 @@
+"""The laboratory: tasks, networks, the training loop, runs and sweeps of them."""

@@ -40,6 +40,8 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "date": ("string", "UTC time at which the run ended, ISO 8601"),
 }
 
+#: What a finished run measures; a diverged one has none of it.
+MEASURED = ("test_error", "test_loss", "val_error", "val_loss", "train_error", "train_loss")
 FINISHED, DIVERGED = "finished", "diverged"
 
 
@@ -49,8 +51,7 @@ def complete(values: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: A column that every run has is missing.
     """
-    optional = {"test_error", "test_loss", "val_error", "val_loss", "train_error", "train_loss"}
-    missing = set(COLUMNS) - optional - {"clipped"} - set(values)
+    missing = set(COLUMNS) - {*MEASURED, "clipped"} - set(values)
     if missing:
         raise ValueError(f"row lacks {sorted(missing)}")
     extra = sorted(set(values) - set(COLUMNS))

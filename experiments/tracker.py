@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from experiments.errors import UserError
-from experiments.wandb_session import Session, attempts, brief, last_step, settings, unsynced
+from experiments.runs_table import COLUMNS
+from experiments.wandb_session import EXTRA, Session, attempts, brief, last_step, settings, unsynced
 
 if TYPE_CHECKING:
     import wandb
@@ -122,6 +123,7 @@ class WandbTracker:
         """Keep ``row``, a row of the runs table, for the summary of the W&B run."""
         # W&B drops None, and the last point logged under that name would stand in its place.
         self._row = {key: float("nan") if value is None else value for key, value in row.items()}
+        self._row[EXTRA] = [key for key in row if key not in COLUMNS]
 
     def __exit__(
         self,

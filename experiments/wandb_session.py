@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+EXTRA = "extra_columns"  # summary key: names of a row's columns that the schema does not have
 CLOSE_TIMEOUT = 5.0  # seconds that the end of the process waits for W&B's service
 READ_TIMEOUT = 60.0  # seconds for reading one local file
 

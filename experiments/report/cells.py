@@ -22,24 +22,28 @@ METRICS = [name for name in COLUMNS if name.endswith(("_error", "_loss"))]
 
 @dataclass(frozen=True)
 class Panel:
-    """One optimizer under one protocol: ``runs`` (one row a run) and ``cells`` (one row a cell)."""
+    """One optimizer under one protocol.
+
+    Attributes:
+        key: The optimizer, and whatever else tells the panels of the table apart.
+        runs: One row a run, planned ones that are missing among them.
+        cells: One row a cell, see ``average``.
+        name: What tells it from the other panels of its figure, as a title prints it.
+    """
 
     key: dict[str, Any]
     runs: pd.DataFrame
     cells: pd.DataFrame
+    name: str
 
     @property
     def optim(self) -> str:
         return str(self.key["optim"])
 
     @property
-    def name(self) -> str:
-        """What tells this panel from the others of its table, for tables and messages."""
-        others = [style.value_label(k, v) for k, v in self.key.items() if k not in HIDDEN]
-        return ", ".join([style.label(self.optim), *others])
-
-
-HIDDEN = {"optim", "convention"}
+    def figure(self) -> str:
+        """The figure it belongs to; '' when the table names none."""
+        return str(self.key.get("figure", ""))
 
 
 def panels(
@@ -67,11 +71,25 @@ def panels(
     names = [*PROTOCOL, *sorted(set(runs) - set(COLUMNS))]
     varying = [name for name in names if runs[name].nunique(dropna=False) > 1]
     groups = runs.groupby(list(dict.fromkeys(["optim", *varying])), dropna=False, sort=False)
-    found = [
-        Panel(dict(zip(groups.keys, key, strict=True)), group, average(group, value))
-        for key, group in groups
-    ]
-    return sorted(found, key=lambda panel: style.order(panel.key))
+    split = [(dict(zip(groups.keys, key, strict=True)), group) for key, group in groups]
+    split.sort(key=lambda pair: style.order(pair[0]))
+    keys = [key for key, _ in split]
+    return [Panel(key, rows, average(rows, value), _name(key, keys)) for key, rows in split]
+
+
+def _name(key: dict[str, Any], keys: list[dict[str, Any]]) -> str:
+    """Name the optimizer and each setting that the settings before it do not determine."""
+    rivals = [other for other in keys if other.get("figure") == key.get("figure")]
+    shown: list[str] = ["optim"]
+    for name in key:
+        seen: dict[tuple, set[str]] = {}
+        for rival in rivals:
+            seen.setdefault(tuple(str(rival[k]) for k in shown), set()).add(str(rival[name]))
+        if any(len(values) > 1 for values in seen.values()):
+            shown.append(name)
+    return ", ".join(
+        [style.label(str(key["optim"]))] + [style.value_label(n, key[n]) for n in shown[1:]]
+    )
 
 
 def average(runs: pd.DataFrame, value: str) -> pd.DataFrame:

@@ -182,7 +182,7 @@ def _ticks(ax, boxes, middle, cells, axis) -> None:
     else:
         low, high = boxes[~zero, 0].min(), boxes[~zero, 1].max()
         ticks = list(10.0 ** np.arange(np.ceil(low * LOG), np.floor(high * LOG) + 1))
-    ticks = _thin(ticks, 5)
+    ticks = _thin(ticks, 4)
     positions, labels = list(np.log2(ticks)), [number(tick) for tick in ticks]
     if zero.any():
         positions.append(middle[zero][0])
@@ -203,8 +203,10 @@ def _thin(values: list[float], most: int) -> list[float]:
 
 
 def number(value: float) -> str:
-    """Return a tick as short as it can be: 0.05, 2.5e-4, 1e-3."""
+    """Return a tick as short as it can be: 0, 0.05, 2.5e-4, 1e-3."""
+    if value == 0:
+        return "0"
     if 0.01 <= abs(value) < 10000:
         return f"{value:.3g}" if value >= 0.1 else f"{value:.2g}"
-    mantissa, exponent = f"{value:.2e}".split("e")
-    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"

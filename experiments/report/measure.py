@@ -1,6 +1,6 @@
 """Measurements: every statistic of every panel, as one tidy table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from experiments.errors import UserError
-from experiments.report import coordinates, stats
+from experiments.report import coordinates, stats, tuning
+from experiments.report.bootstrap import Noise, interval, replicate_noise, samples
 from experiments.report.cells import Panel
 from experiments.report.surface import Surface, surface
 
@@ -41,40 +42,90 @@ class Settings:
 
 @dataclass(frozen=True)
 class Measured:
-    """A panel with its statistics: ``table`` has one row a statistic, see ``measure``."""
+    """A panel with its statistics.
+
+    Attributes:
+        panel: What was measured.
+        table: One row a statistic: statistic, value, low, high (95 % interval; NaN without one),
+            reason (why there is no value) and note (what it rests on).
+        line: The points (lr, x) that the slope of the report was fitted to.
+        curve: Expected best error of k random draws: k, value, low, high.
+        noise: Standard deviation of a run when it comes from replicates across panels.
+    """
 
     panel: Panel
     table: pd.DataFrame
     line: pd.DataFrame
+    curve: pd.DataFrame
+    noise: Noise | None = None
 
     def row(self, statistic: str) -> pd.Series:
         return self.table.set_index("statistic").loc[statistic]
 
 
+#: Range of each statistic that has one: intervals are cut there.
+LIMITS = {
+    "top10_correlation": (-1.0, 1.0),
+    "freezing_cost": (0.0, np.inf),
+    "near_share": (0.0, 1.0),
+    "one_pass_regret": (0.0, np.inf),
+    "interaction_share": (0.0, 1.0),
+    "best_of_10": (0.0, np.inf),
+}
+
+
 def statistics(settings: Settings) -> dict[str, Callable[[Surface], stats.Result]]:
     """Return the statistics of a report by name, with its settings bound."""
-    chosen = {
-        "ridge_slope": partial(stats.ridge_slope, tolerance=settings.tolerance),
-        "top10_correlation": stats.top_correlation,
-        "freezing_cost": partial(stats.freezing_cost, tolerance=settings.tolerance),
-    }
+    chosen = {"ridge_slope": partial(stats.ridge_slope, tolerance=settings.tolerance)}
     if settings.level is not None:
         chosen["threshold_slope"] = partial(stats.threshold_slope, level=settings.level)
-    return chosen
+    return chosen | {
+        "top10_correlation": stats.top_correlation,
+        "freezing_cost": partial(stats.freezing_cost, tolerance=settings.tolerance),
+        "near_share": partial(tuning.near_share, near=settings.near),
+        "one_pass_regret": tuning.one_pass_regret,
+        "best_of_10": tuning.best_of,
+        "interaction_share": partial(tuning.interaction_share, tolerance=settings.tolerance),
+    }
 
 
-def measure(panel: Panel, settings: Settings) -> Measured:
-    """Compute every statistic of a panel.
+def measure(panels: Sequence[Panel], settings: Settings) -> list[Measured]:
+    """Compute every statistic of every panel, with intervals where there are replicates."""
+    noise = replicate_noise(panels, settings.metric)
+    return [_measure(*pair, settings) for pair in zip(panels, noise, strict=True)]
 
-    Returns:
-        A table with the columns statistic, value, low, high (95 % interval; NaN without one),
-        reason (why there is no value) and note (what it rests on).
-    """
+
+def _measure(panel: Panel, noise: Noise | None, settings: Settings) -> Measured:
     table = surface(panel.cells, settings.metric, settings.axis)
-    results = {name: statistic(table) for name, statistic in statistics(settings).items()}
-    rows = [
-        {"statistic": name, "value": r.value, "low": np.nan, "high": np.nan}
-        | {"reason": r.reason, "note": r.note}
-        for name, r in results.items()
-    ]
-    return Measured(panel, pd.DataFrame(rows), results[settings.slope].line)
+    chosen = statistics(settings)
+    results = {name: statistic(table) for name, statistic in chosen.items()}
+    drawn: dict[str, list[np.ndarray]] = {name: [] for name in chosen}
+    curves = [tuning.expected_best(table)]
+    for chunk in samples(panel, settings.metric, settings.axis, settings.samples, noise):
+        sampled = table.sampled(np.concatenate([table.error, chunk]))
+        for name, statistic in chosen.items():
+            drawn[name].append(statistic(sampled).values[1:])
+        curves.append(tuning.expected_best(sampled)[1:])
+    rows = [_row(name, result, drawn[name]) for name, result in results.items()]
+    line = results[settings.slope].line
+    return Measured(panel, pd.DataFrame(rows), line, _curve(np.concatenate(curves)), noise)
+
+
+def _row(name: str, result: stats.Result, drawn: list[np.ndarray]) -> dict[str, object]:
+    low = high = np.nan
+    note = result.note
+    if drawn:
+        values = np.concatenate(drawn)
+        low, high = interval(values, result.value, LIMITS.get(name, (-np.inf, np.inf)))
+        lost = 1 - np.isfinite(values).mean()
+        if not result.reason and lost > 0.05:
+            note += f"; not identified in {lost:.0%} of the bootstrap samples"
+    estimate = {"statistic": name, "value": result.value, "low": low, "high": high}
+    return estimate | {"reason": result.reason, "note": note}
+
+
+def _curve(values: np.ndarray) -> pd.DataFrame:
+    ends = [interval(column[1:], column[0], (0.0, np.inf)) for column in values.T]
+    low, high = zip(*ends, strict=True)
+    curve = pd.DataFrame({"k": tuning.DRAWS, "value": values[0], "low": low, "high": high})
+    return curve[curve["value"].notna()]

@@ -29,12 +29,14 @@ def arrange(panels: Sequence[Panel]) -> list[list[Panel | None]]:
         width = 2 if len(panels) == 4 else 3
         return [list(panels[i : i + width]) for i in range(0, len(panels), width)]
     down = [name for name in panels[0].key if name not in across]
+    rows: dict[tuple, dict[tuple, Panel]] = {}
+    for panel in sorted(panels, key=_across_order):
+        rows.setdefault(_key(panel, down), {})[_key(panel, across)] = panel
+    rows = {key: rows[key] for key in dict.fromkeys(_key(p, down) for p in panels)}
     columns = list(dict.fromkeys(_key(p, across) for p in sorted(panels, key=_across_order)))
-    rows = list(dict.fromkeys(_key(p, down) for p in panels))
-    grid: list[list[Panel | None]] = [[None] * len(columns) for _ in rows]
-    for panel in panels:
-        grid[rows.index(_key(panel, down))][columns.index(_key(panel, across))] = panel
-    return grid
+    if len(columns) > 2 * max(map(len, rows.values())) - 1:  # budgets of their own in every row
+        return [list(row.values()) for row in rows.values()]
+    return [[row.get(column) for column in columns] for row in rows.values()]
 
 
 def _across_order(panel: Panel) -> tuple:
@@ -72,6 +74,8 @@ def heatmaps(measured: Sequence[Measured], settings: Settings) -> Figure:
             _panel(ax, one, settings, norms[_scale_key(one)])
             if j == 0:
                 ax.set_ylabel(r"learning rate $\alpha$", fontsize=style.FONT)
+            elif row[0] is not None and set(row[0].cells["lr"]) == set(row[j].cells["lr"]):
+                ax.tick_params(labelleft=False)
             if len(norms) > 1:
                 _bar(figure, ax, settings.metric, named=False)
     if len(norms) == 1:
@@ -84,7 +88,8 @@ def _panel(ax, one: Measured, settings: Settings, norm) -> None:
     panel, row = one.panel, one.row(settings.slope)
     colour = style.colour(panel.optim)
     options = {"value": settings.metric, "axis": settings.axis, "norm": norm}
-    heatmap.heatmap(panel.cells, line=one.line, colour=colour, ax=ax, **options)
+    line = None if row["reason"] else one.line
+    heatmap.heatmap(panel.cells, line=line, colour=colour, ax=ax, **options)
     first = panel.runs.iloc[0]
     label = coordinates.label(settings.axis, first["convention"], first["decay"])
     ax.set_xlabel(label, fontsize=style.FONT - 1, labelpad=2)
@@ -116,7 +121,9 @@ def _norm(measured: Sequence[Measured], key: tuple, metric: str):
 def _bar(figure: Figure, ax, metric: str, *, named: bool) -> None:
     owner = ax if not named else next(a for a in ax.flat if a.get_visible())
     mappable = owner.collections[0]
-    bar = figure.colorbar(mappable, ax=ax, extend="max", aspect=25, pad=0.02, fraction=0.06)
+    bar = figure.colorbar(
+        mappable, ax=ax, extend="max", extendfrac=0.03, aspect=25, pad=0.02, fraction=0.06
+    )
     bar.ax.tick_params(labelsize=style.FONT - 1, length=2, pad=1.5)
     bar.outline.set_visible(False)
     if named:

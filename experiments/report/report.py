@@ -63,7 +63,7 @@ def analyze(
     if not rows:
         raise UserError(_nothing(experiment, gathered, runs_dir, results_dir))
     chosen = _chosen(panels(table.frame(rows), settings.metric, planned), settings.panels)
-    measured = [measure(panel, settings) for panel in chosen]
+    measured = measure(chosen, settings)
     contents: dict[str, str | bytes] = {"runs.csv": table.render(rows)}
     contents |= _figures(measured, settings)
     for name, content in contents.items():

@@ -18,7 +18,9 @@ from experiments.runs_table import COLUMNS, DIVERGED, FINISHED, complete
 Row = dict[str, str]
 
 #: Rows of runs.csv are sorted by these columns, whatever order the runs ended in.
-ORDER = ("figure", "task", "model", "optim", "schedule", "decay", "no_decay", "epochs", "lr", "wd")
+ORDER = (
+    *("figure", "task", "model", "optim", "schedule", "decay", "no_decay", "epochs", "lr", "wd"),
+)
 
 
 @dataclass

@@ -1,0 +1,135 @@
+"""Turns a configuration into the objects of a run; the only place where names become things."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import get_object, instantiate
+from torch import nn
+from torch.optim import Optimizer
+
+from experiments.errors import UserError
+from experiments.loop import Budget
+from experiments.seeding import seeded
+from experiments.tasks import Task
+from experiments.validate import GIVEN, OWN_KEYS, parameters, validate
+from optim import normalized_weight_decay, parameter_groups
+from optim.schedule import Schedule
+
+Config = Mapping[str, Any]
+
+
+def check(config: Config) -> None:
+    """Refuse a configuration that cannot be run, without training: what a sweep does at its start.
+
+    Raises:
+        UserError: Names what is wrong, its value and what is allowed.
+    """
+    validate(config)
+    task = build_task(config)
+    model = build_model(config, task)
+    budget = build_budget(config, task)
+    build_optimizer(config, model, build_decay(config, task, build_schedule(config, budget))[0])
+
+
+def build_task(config: Config) -> Task:
+    """Return the task on the CPU, its validation split carved; the last few are kept."""
+    key = {name: config[name] for name in ("task", "data_dir", "cache_dir", "seed")}
+    return _task(json.dumps(key)).split(config["validation_size"], config["seed"])
+
+
+@lru_cache(maxsize=4)
+def _task(key: str) -> Task:
+    config = json.loads(key)
+    wanted = parameters(get_object(config["task"]["_target_"]))
+    given = {name: config[name] for name in GIVEN["task"] & wanted}
+    return _make("task", config["task"], **given)
+
+
+def build_model(config: Config, task: Task) -> nn.Module:
+    """Return the network with the weights that the seed gives it, on the CPU."""
+    with seeded(config["seed"], "init"):
+        try:
+            return _make("model", config["model"])(**task.network)
+        except TypeError as error:
+            raise UserError(
+                f"model={config['model'].get('name')} does not fit task="
+                f"{config['task'].get('name')}, which offers {', '.join(task.network)}"
+            ) from error
+
+
+def build_budget(config: Config, task: Task) -> Budget:
+    """Return how long to train: durations are given in epochs, the loop counts steps."""
+    steps_per_epoch = math.ceil(len(task.train) / config["batch_size"])
+    return Budget(
+        steps=max(1, round(config["epochs"] * steps_per_epoch)),
+        steps_per_epoch=steps_per_epoch,
+        batch_size=config["batch_size"],
+        eval_steps=max(1, round(config["eval_every"] * steps_per_epoch)),
+    )
+
+
+def build_schedule(config: Config, budget: Budget) -> Schedule:
+    """Return eta as a function of the step."""
+    entry = dict(config["schedule"])
+    if "t_0" in entry:
+        entry["t_0"] = round(entry["t_0"] * budget.steps_per_epoch)
+    warmup_steps = round(config["warmup_epochs"] * budget.steps_per_epoch)
+    return _make("schedule", entry, steps=budget.steps, warmup_steps=warmup_steps)
+
+
+def build_decay(
+    config: Config, task: Task, schedule: Schedule
+) -> tuple[float, Callable[[int], float]]:
+    """Return the weight decay of the first step, and its factor as a function of the step.
+
+    Normalized decay takes T of the current restart (Appendix B.1), so that it shrinks by
+    sqrt(T_0 / T_i) as the restarts grow longer; without restarts the factor is 1.
+    """
+    if config["decay"]["name"] == "raw":
+        return config["wd"], _one
+    steps_per_epoch = math.ceil(len(task.train) / config["batch_size"])
+    first = schedule.period(0)
+    weight_decay = normalized_weight_decay(
+        config["wd"],
+        batch_size=config["batch_size"],
+        train_size=len(task.train),
+        epochs=first / steps_per_epoch,
+    )
+    return weight_decay, lambda step: math.sqrt(first / schedule.period(step))
+
+
+def build_optimizer(config: Config, model: nn.Module, weight_decay: float) -> Optimizer:
+    """Return the optimizer over the model's parameters, grouped by whether they decay."""
+    groups = parameter_groups(model, weight_decay, config["no_decay"])
+    try:
+        return _make("optim", config["optim"])(groups, lr=config["lr"], weight_decay=weight_decay)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"optim={config['optim'].get('name')}: {error}") from error
+
+
+def build_tracker(config: Config) -> Callable[..., Any]:
+    """Return what makes the run's tracker, given the run's folder and description."""
+    return _make("tracker", config["tracker"])
+
+
+def _one(step: int) -> float:
+    return 1.0
+
+
+def _make(group: str, entry: Config, **given: Any) -> Any:
+    """Instantiate an entry; what its constructor refuses is the person's mistake."""
+    own = OWN_KEYS - {"_target_", "_partial_"}
+    entry = {key: value for key, value in entry.items() if key not in own}
+    try:
+        return instantiate(entry, **given, _convert_="all")
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None
+        if isinstance(cause, ValueError | TypeError):
+            raise UserError(f"{group}: {cause}") from cause
+        raise

@@ -1,0 +1,212 @@
+"""The training loop: a pure function of its arguments that can stop and go on at any step."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
+from experiments.seeding import stream
+from experiments.tasks import Examples, Task
+
+#: Steps between two looks at whether the loss is still a number (one look is one GPU sync).
+LOOK_EVERY = 20
+EVALUATION_BATCH = 2048
+
+
+class Diverged(Exception):
+    """The loss became NaN or infinite; the message says where."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train and how often to look.
+
+    Attributes:
+        steps: Optimizer steps of the whole run.
+        steps_per_epoch: ceil(training examples / batch_size).
+        batch_size: Examples a step; the last batch of an epoch holds what is left.
+        eval_steps: Steps between two evaluations on the test set; the end is always evaluated.
+    """
+
+    steps: int
+    steps_per_epoch: int
+    batch_size: int
+    eval_steps: int
+
+
+class Scribe(Protocol):
+    """Where the loop leaves what it learns."""
+
+    def log(self, metrics: dict[str, float], step: int) -> None:
+        """Keep the metrics measured after ``step`` steps."""
+
+    def checkpoint_due(self) -> bool:
+        """Whether it is time to save."""
+
+    def checkpoint(self, state: dict[str, Any]) -> None:
+        """Save what the loop needs to go on."""
+
+    def progress(self, step: int) -> None:
+        """Show that ``step`` steps are done."""
+
+
+@dataclass
+class Trainer:
+    """Everything that moves during a run, and how to move it by one step.
+
+    Attributes:
+        model: The network, on the device.
+        task: The examples, on the device.
+        optimizer: Holds alpha in ``initial_lr`` of each group, as LambdaLR would leave it.
+        eta: The schedule multiplier, a function of the step (0-based).
+        weight_decay_scale: Factor on each group's base weight decay, a function of the step; 1
+            except under normalized decay with restarts.
+        budget: Length of the run.
+        seed: Of batches and augmentation.
+        autocast: Makes the context of a forward pass.
+    """
+
+    model: nn.Module
+    task: Task
+    optimizer: Optimizer
+    eta: Callable[[int], float]
+    weight_decay_scale: Callable[[int], float]
+    budget: Budget
+    seed: int
+    autocast: Callable[[], AbstractContextManager]
+    step: int = 0
+    _recent: Tensor = field(init=False)
+    _loss_sum: Tensor = field(init=False)
+    _order: tuple[int, Tensor] = field(init=False, default=(-1, torch.empty(0)))
+
+    def __post_init__(self):
+        self._device = self.task.train.labels.device
+        self._recent = torch.zeros(LOOK_EVERY, device=self._device)
+        self._loss_sum = torch.zeros((), device=self._device)
+        for group in self.optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+        self._base_decay = [group["weight_decay"] for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a checkpoint must hold; batches and augmentation follow from the step."""
+        return {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "recent": self._recent,
+            "loss_sum": self._loss_sum,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.step = state["step"]
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._recent.copy_(state["recent"])
+        self._loss_sum.copy_(state["loss_sum"])
+
+    def run(self, scribe: Scribe) -> dict[str, float]:
+        """Train to the end of the budget and return the final metrics.
+
+        Raises:
+            Diverged: The loss is no longer a number.
+        """
+        while self.step < self.budget.steps:
+            self._train_step()
+            if self.step % LOOK_EVERY == 0 or self.step == self.budget.steps:
+                self._look()
+                scribe.progress(self.step)
+            if self.step < self.budget.steps and self.step % self.budget.eval_steps == 0:
+                scribe.log(self._metrics(), self.step)
+            if scribe.checkpoint_due():
+                scribe.checkpoint(self.state_dict())
+        final = self._metrics() | self._evaluate_all()
+        scribe.log(final, self.step)
+        return final
+
+    def batch(self, step: int) -> Examples:
+        """Return the prepared training batch of a step: a function of the seed and the step."""
+        epoch, place = divmod(step, self.budget.steps_per_epoch)
+        if self._order[0] != epoch:
+            order = torch.randperm(
+                len(self.task.train), generator=stream(self.seed, "batches", epoch)
+            )
+            self._order = (epoch, order.to(self._device))
+        size = self.budget.batch_size
+        batch = self.task.train[self._order[1][place * size : (place + 1) * size]]
+        inputs = self.task.prepare(batch.inputs)
+        if self.task.augment is not None:
+            inputs = self.task.augment(inputs, stream(self.seed, "augmentation", step))
+        return Examples(inputs, batch.labels)
+
+    def _train_step(self) -> None:
+        eta, scale = self.eta(self.step), self.weight_decay_scale(self.step)
+        for group, base in zip(self.optimizer.param_groups, self._base_decay, strict=True):
+            group["lr"] = group["initial_lr"] * eta
+            group["weight_decay"] = base * scale
+        batch = self.batch(self.step)
+        with self.autocast():
+            logits = self.model(batch.inputs)
+        loss = F.cross_entropy(logits.float(), batch.labels)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self._recent[self.step % LOOK_EVERY] = loss.detach()
+        self._loss_sum += loss.detach()
+        self.step += 1
+
+    def _look(self) -> None:
+        """Raise if a loss since the last look is no longer a number."""
+        first = self.step - 1 - (self.step - 1) % LOOK_EVERY
+        for step, loss in enumerate(self._recent[: self.step - first].tolist(), start=first + 1):
+            if not math.isfinite(loss):
+                raise Diverged(f"the loss became {loss} at step {step} of {self.budget.steps}")
+
+    def _metrics(self) -> dict[str, float]:
+        """Return the metrics of this moment, and start a new mean of the batches' losses."""
+        measured = (self.step - 1) % self.budget.eval_steps + 1
+        eta = self.eta(self.step - 1)
+        batch_loss = self._loss_sum.item() / measured
+        self._loss_sum.zero_()
+        metrics = {
+            "epoch": self.step / self.budget.steps_per_epoch,
+            "lr": self.optimizer.param_groups[0]["initial_lr"] * eta,
+            "eta": eta,
+            "batch_loss": batch_loss,
+        }
+        return metrics | self._evaluate("test", self.task.test)
+
+    def _evaluate_all(self) -> dict[str, float]:
+        sets = {"train": self.task.train, "val": self.task.validation}
+        results: dict[str, float] = {}
+        for name, examples in sets.items():
+            if examples is not None:
+                results |= self._evaluate(name, examples)
+        return results
+
+    @torch.inference_mode()
+    def _evaluate(self, name: str, examples: Examples) -> dict[str, float]:
+        """Return error in percent and loss in nats over a set, in evaluation mode."""
+        self.model.eval()
+        loss = torch.zeros((), device=self._device, dtype=torch.float64)
+        wrong = torch.zeros((), device=self._device, dtype=torch.int64)
+        for part in _parts(examples):
+            with self.autocast():
+                logits = self.model(self.task.prepare(part.inputs))
+            loss += F.cross_entropy(logits.float(), part.labels, reduction="sum")
+            wrong += (logits.argmax(-1) != part.labels).sum()
+        self.model.train()
+        mean_loss = loss.item() / len(examples)
+        if not math.isfinite(mean_loss):
+            raise Diverged(f"the {name} loss is {mean_loss} after step {self.step}")
+        return {f"{name}_error": 100 * wrong.item() / len(examples), f"{name}_loss": mean_loss}
+
+
+def _parts(examples: Examples) -> Iterator[Examples]:
+    for start in range(0, len(examples), EVALUATION_BATCH):
+        yield examples[start : start + EVALUATION_BATCH]

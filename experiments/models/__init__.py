@@ -1,0 +1,6 @@
+"""Networks: one file a family."""
+
+from experiments.models.resnet import ResNet
+from experiments.models.transformer import Transformer
+
+__all__ = ["ResNet", "Transformer"]

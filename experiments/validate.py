@@ -1,0 +1,101 @@
+"""Ranges and combinations that types cannot express, checked before anything runs."""
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from difflib import get_close_matches
+from typing import Any
+
+from hydra.utils import get_object
+
+from experiments.errors import UserError
+from experiments.schema import RunConfig
+from optim.groups import NO_DECAY
+
+PRECISIONS = ("auto", "fp32", "bf16")
+#: Keys of a group's entry that are for us, not for what the entry builds.
+OWN_KEYS = {"name", "convention", "_target_", "_partial_"}
+#: What experiments.run passes to a constructor beside the entry's own keys.
+GIVEN = {"task": {"seed", "data_dir", "cache_dir"}, "schedule": {"steps", "warmup_steps"}}
+
+
+def validate(config: Mapping[str, Any]) -> None:
+    """Refuse a configuration that cannot be run.
+
+    Args:
+        config: A resolved configuration, as plain values.
+
+    Raises:
+        UserError: Names the key, its value and what is allowed.
+    """
+    known = {key.name for key in fields(RunConfig)}
+    for key in sorted(set(config) - known):
+        raise UserError(f"there is no key {key}{_did_you_mean(key, known)}")
+    _positive(config, "lr", "epochs", "eval_every", "checkpoint_every")
+    _at_least(config, 0, "wd", "warmup_epochs", "validation_size", "seed")
+    _at_least(config, 1, "batch_size")
+    if config["threads"] is not None:
+        _at_least(config, 1, "threads")
+    _one_of(config, "precision", PRECISIONS)
+    _one_of(config, "no_decay", NO_DECAY)
+    if config["warmup_epochs"] >= config["epochs"]:
+        raise UserError(
+            f"warmup_epochs must be less than epochs={config['epochs']:g}, "
+            f"got {config['warmup_epochs']:g}"
+        )
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", config["name"]):
+        raise UserError(
+            f"name must be a plain folder name of up to 100 letters, digits and ._-, "
+            f"got {config['name'][:120]!r}"
+        )
+    for group in ("task", "model", "optim", "schedule", "tracker"):
+        _check_entry(group, config[group])
+    if config["decay"].get("name") not in ("raw", "normalized"):
+        raise UserError(f"decay must be raw or normalized, got {config['decay']}")
+
+
+def _positive(config: Mapping[str, Any], *keys: str) -> None:
+    for key in keys:
+        if not 0 < config[key] < math.inf:
+            raise UserError(f"{key} must be positive and finite, got {config[key]:g}")
+
+
+def _at_least(config: Mapping[str, Any], low: int, *keys: str) -> None:
+    for key in keys:
+        if not low <= config[key] < math.inf:
+            raise UserError(f"{key} must be at least {low} and finite, got {config[key]:g}")
+
+
+def _one_of(config: Mapping[str, Any], key: str, allowed: tuple[str, ...]) -> None:
+    if config[key] not in allowed:
+        raise UserError(f"{key} must be one of {', '.join(allowed)}, got {config[key]!r}")
+
+
+def _check_entry(group: str, entry: Mapping[str, Any]) -> None:
+    """Refuse a key that the thing which the entry builds does not read."""
+    if "_target_" not in entry:
+        raise UserError(f"{group} has no _target_; choose an entry of configs/{group}")
+    accepted = parameters(get_object(entry["_target_"])) - GIVEN.get(group, set())
+    for key in sorted(set(entry) - OWN_KEYS - accepted):
+        hint = _did_you_mean(key, accepted, f"{group}.")
+        raise UserError(f"{group}={entry.get('name')} reads no key {group}.{key}{hint}")
+
+
+def _did_you_mean(key: str, known: set[str], prefix: str = "") -> str:
+    near = get_close_matches(key, known, n=1)
+    return f"; did you mean {prefix}{near[0]}?" if near else ""
+
+
+def parameters(target: Callable[..., Any]) -> set[str]:
+    """Return the names of a callable's parameters, following ``**kwargs`` to its base classes."""
+    names: set[str] = set()
+    for cls in inspect.getmro(target) if inspect.isclass(target) else (target,):
+        if cls is object:
+            break
+        parameters = inspect.signature(cls).parameters.values()
+        names |= {p.name for p in parameters if p.kind is not p.VAR_KEYWORD}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return names

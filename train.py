@@ -1,0 +1,23 @@
+"""Train one configuration, or with -m a sweep of them; --help explains."""
+
+import hydra
+from omegaconf import DictConfig
+
+from experiments.cli import entry_point, one_line_errors, refuse_sweep_without_multirun, run_folder
+
+
+@entry_point
+@hydra.main(version_base="1.3", config_path="configs", config_name="train")
+@one_line_errors()
+def main(cfg: DictConfig) -> float | None:
+    """Return the final test error in percent, which a sweeper may minimize; None if it diverged."""
+    from experiments.run import run, summarize  # torch is imported only now
+
+    refuse_sweep_without_multirun()
+    row = run(cfg, run_folder())
+    print(summarize(row, run_folder()))
+    return row["test_error"]
+
+
+if __name__ == "__main__":
+    main()

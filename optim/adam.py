@@ -3,6 +3,7 @@
 from math import inf, sqrt
 
 import torch
+from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from optim.base import PaperOptimizer, check_range
@@ -146,10 +147,7 @@ class Adam(PaperOptimizer):
         fits = (
             theta[0].device.type in FUSED_DEVICES
             and theta[0].dtype in FUSED_DTYPES
-            and all(
-                a.stride() == b.stride() == c.stride() == d.stride()
-                for a, b, c, d in zip(theta, grad, m, v, strict=True)
-            )
+            and all(map(_alike, theta, grad, m, v))
         )
         if group["fused"] and not fits:
             raise ValueError(
@@ -163,3 +161,11 @@ class AdamW(Adam):
     """Adam with decoupled weight decay; documented with :class:`Adam`, its L2 twin."""
 
     decoupled = True
+
+
+def _alike(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> bool:
+    if a.stride() == b.stride() == c.stride() == d.stride():
+        return True
+    # An axis of length 1 has no layout, yet autograd may give it another stride than the weight's.
+    axes = [axis for axis, length in enumerate(a.shape) if length > 1]
+    return all(len({tensor.stride(axis) for tensor in (a, b, c, d)}) == 1 for axis in axes)

@@ -117,11 +117,23 @@ def test_channels_last_weights_stay_so_and_take_the_fused_kernel():
     assert optimizer.state[theta]["m"].is_contiguous(memory_format=torch.channels_last)
 
 
-def test_fused_true_refuses_what_the_kernel_cannot_take():
-    theta = torch.ones(2, dtype=torch.float16, requires_grad=True)
-    theta.grad = torch.ones_like(theta)
+def test_the_stride_of_an_axis_of_length_1_does_not_matter():
+    # so autocast hands out the gradient of a 1x1 convolution whose input is channels_last
+    theta = torch.ones(4, 8, 1, 1, requires_grad=True)
+    theta.grad = torch.arange(-15.5, 16.5).as_strided((4, 8, 1, 1), (8, 1, 8, 8))
+    assert theta.stride() != theta.grad.stride()
+    AdamW([theta], lr=0.25, fused=True).step()
+    # the first step is alpha long, against the sign of the gradient
+    torch.testing.assert_close(theta.detach(), 1 - 0.25 * theta.grad.sign())
+
+
+@pytest.mark.parametrize("dtypes", [[torch.float16], [torch.float32, torch.float16]])
+def test_fused_true_refuses_what_the_kernel_cannot_take(dtypes):
+    params = [torch.ones(2, dtype=dtype, requires_grad=True) for dtype in dtypes]
+    for theta in params:
+        theta.grad = torch.ones_like(theta)
     with pytest.raises(ValueError, match="fused=True needs .* got torch.float16 on cpu"):
-        AdamW([theta], fused=True).step()
+        AdamW(params, fused=True).step()
 
 
 def test_half_precision_falls_back_to_the_lists_by_default():

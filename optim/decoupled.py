@@ -11,6 +11,47 @@ from torch.optim.optimizer import Optimizer
 from optim.base import checked_rates
 
 
+class _Decoupled(Optimizer):
+    """What every class made by :func:`decoupled` puts before its base in the order of methods."""
+
+    _base: type[Optimizer]
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        if "weight_decay" not in inspect.signature(self._base).bind(*args, **kwargs).arguments:
+            kwargs["weight_decay"] = 0.0  # in the paper's units a foreign default is a mistake
+        super().__init__(*args, **kwargs)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        rates = checked_rates(self.defaults | param_group, decoupled=True)
+        super().add_param_group(param_group | rates)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        # Taken from the old weights and before the step, whose size may depend on them.
+        shrinkages = [_shrinkage(group) for group in self.param_groups]
+        decays = [group["weight_decay"] for group in self.param_groups]
+        try:
+            for group in self.param_groups:
+                group["weight_decay"] = 0.0
+            _without_hooks(self._base.step)(self)
+        finally:
+            for group, decay in zip(self.param_groups, decays, strict=True):
+                group["weight_decay"] = decay
+        for theta, shrinkage in shrinkages:
+            if theta:
+                torch._foreach_sub_(theta, shrinkage)
+        return loss
+
+
 @cache
 def decoupled(cls: type[Optimizer]) -> type[Optimizer]:
     r"""Return a subclass of ``cls`` with decoupled weight decay, named ``cls`` + "W".
@@ -43,51 +84,16 @@ def decoupled(cls: type[Optimizer]) -> type[Optimizer]:
         ('AdamaxW', tensor([ 0.9900, -1.9800]))
     """
     _refuse_unfit(cls)
-
-    class Decoupled(cls):
-        def __init__(self, *args: Any, **kwargs: Any):
-            if "weight_decay" not in inspect.signature(cls).bind(*args, **kwargs).arguments:
-                kwargs["weight_decay"] = 0.0  # in the paper's units a foreign default is a mistake
-            super().__init__(*args, **kwargs)
-
-        def __setstate__(self, state: dict[str, Any]) -> None:
-            super().__setstate__(state)
-            for group in self.param_groups:
-                group.setdefault("initial_lr", group["lr"])
-
-        def add_param_group(self, param_group: dict[str, Any]) -> None:
-            rates = checked_rates(self.defaults | param_group, decoupled=True)
-            super().add_param_group(param_group | rates)
-
-        @torch.no_grad()
-        def step(self, closure: Callable[[], float] | None = None) -> float | None:
-            loss = None
-            if closure is not None:
-                with torch.enable_grad():
-                    loss = closure()
-            # Taken from the old weights and before the step, whose size may depend on them.
-            shrinkages = [_shrinkage(group) for group in self.param_groups]
-            decays = [group["weight_decay"] for group in self.param_groups]
-            try:
-                for group in self.param_groups:
-                    group["weight_decay"] = 0.0
-                _without_hooks(cls.step)(self)
-            finally:
-                for group, decay in zip(self.param_groups, decays, strict=True):
-                    group["weight_decay"] = decay
-            for theta, shrinkage in shrinkages:
-                if theta:
-                    torch._foreach_sub_(theta, shrinkage)
-            return loss
-
-    Decoupled.__name__ = Decoupled.__qualname__ = cls.__name__ + "W"
-    Decoupled.__doc__ = f"``{cls.__name__}`` with decoupled weight decay; see :func:`decoupled`."
-    return Decoupled
+    about = f"``{cls.__name__}`` with decoupled weight decay; see :func:`decoupled`."
+    members = {"_base": cls, "__module__": __name__, "__doc__": about}
+    return type(f"{cls.__name__}W", (_Decoupled, cls), members)
 
 
 def _refuse_unfit(cls: type[Optimizer]) -> None:
     if not (isinstance(cls, type) and issubclass(cls, Optimizer)):
         raise ValueError(f"decoupled needs a subclass of torch.optim.Optimizer, got {cls!r}")
+    if issubclass(cls, _Decoupled):
+        raise ValueError(f"{cls.__name__} has decoupled weight decay already")
     closure = inspect.signature(cls.step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
         raise ValueError(

@@ -140,6 +140,7 @@ def test_step_hooks_run_once_even_if_the_base_class_was_used_before():
     [
         (torch.optim.LBFGS, "LBFGS calls its closure again and again"),
         (torch.optim.SparseAdam, "SparseAdam has no argument weight_decay"),
+        (RMSpropW, "RMSpropW has decoupled weight decay already"),
         (dict, "needs a subclass of torch.optim.Optimizer"),
     ],
 )

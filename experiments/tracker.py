@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.errors import UserError
 from experiments.runs_table import COLUMNS
-from experiments.wandb_session import EXTRA, Session, attempts, brief, last_step, settings, unsynced
+from experiments.wandb_session import (
+    EXTRA,
+    Session,
+    attempts,
+    brief,
+    has_room,
+    last_step,
+    settings,
+    unsynced,
+)
 
 if TYPE_CHECKING:
     import wandb
@@ -148,8 +157,11 @@ class WandbTracker:
                     run.log(metrics, step=step)
             run.summary.update(self._row)
             run.finish(exit_code=self._exit_code)
+            if not has_room(Path(run.sync_dir)):
+                raise OSError("no room left for it")
         except BaseException as error:
-            log.warning("W&B stops mirroring %s, which goes on: %s", self.name, brief(error))
+            if not self._session.off:
+                log.warning("W&B stops mirroring %s, which goes on: %s", self.name, brief(error))
             self._session.online &= not isinstance(error, TimeoutError)  # wait only once
             self._session.restart()
 
@@ -169,6 +181,8 @@ class WandbTracker:
             else:
                 log.info("W&B: %s", run.url)
                 return run, run.starting_step
+        elif self.mode == "online":
+            log.warning("W&B keeps %s offline: no login, no network or begun offline", self.name)
         run = self._init("offline")
         log.info("W&B: offline; upload with `wandb sync %s`", shlex.quote(run.sync_dir))
         return run, last_step(files) + 1

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 EXTRA = "extra_columns"  # summary key: names of a row's columns that the schema does not have
 CLOSE_TIMEOUT = 5.0  # seconds that the end of the process waits for W&B's service
 READ_TIMEOUT = 60.0  # seconds for reading one local file
+PROBE = 1 << 17  # bytes
 
 
 class Session:
@@ -30,6 +31,7 @@ class Session:
 
     Attributes:
         online: Whether runs may go to the server: there is a login and it has not failed yet.
+        off: Whether the process goes on without W&B.
     """
 
     _current: "Session | None" = None
@@ -37,7 +39,7 @@ class Session:
     def __init__(self) -> None:
         self.online = True
         self._pid = os.getpid()
-        self._off = False
+        self.off = False
         self._started = False
         self._closing = threading.Event()
         # Made now, because Python 3.12 starts no thread at the end of a process.
@@ -52,15 +54,17 @@ class Session:
 
     def usable(self) -> bool:
         """Import wandb with its telemetry switched off; if that fails, say so once."""
-        if self._off:
+        if self.off:
             return False
         os.environ["WANDB_ERROR_REPORTING"] = "false"  # wandb reports home even from offline runs
         try:
             import wandb  # noqa: F401
+
+            logging.getLogger("wandb").setLevel(logging.CRITICAL)  # its file may lie on a full disk
         except Exception as error:
-            self._off = True
+            self.off = True
             log.warning("W&B is switched off: %s", brief(error))
-        return not self._off
+        return not self.off
 
     def start(self) -> None:
         """Start the service if it does not run, and look for a login without asking for one."""
@@ -85,7 +89,7 @@ class Session:
 
     def give_up(self, reason: str) -> None:
         """Leave W&B out of the rest of this process."""
-        self._off = True
+        self.off = True
         self._closing.set()
         log.warning("W&B is switched off and the run goes on: %s", reason)
 
@@ -95,7 +99,7 @@ class Session:
 
     def _at_exit(self) -> None:
         """End the service, with no traceback if it was killed and no waiting if it hangs."""
-        if self._pid == os.getpid() and not self._off:
+        if self._pid == os.getpid() and not self.off:
             self._closing.set()
             self._closer.join(CLOSE_TIMEOUT)
 
@@ -146,6 +150,19 @@ def last_step(files: list[Path]) -> int:
         if steps:
             return max(steps)
     return -1
+
+
+def has_room(folder: Path) -> bool:
+    """Whether ``folder`` takes a small file; W&B drops without a word what its folder does not."""
+    probe = folder / "probe"
+    try:
+        probe.write_bytes(bytes(PROBE))
+        return True
+    except OSError:
+        return False
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
 
 
 def brief(error: BaseException) -> str:

@@ -163,7 +163,7 @@ def missing_runs(runs: pd.DataFrame, planned: Sequence[Mapping[str, object]]) ->
 
 
 def _optims(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.Series:
-    return rows["optim"].fillna(_only(runs["optim"]))
+    return rows["optim"].astype("string").fillna(_only(runs["optim"]))
 
 
 def _only(column: pd.Series) -> Any:

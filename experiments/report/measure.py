@@ -9,7 +9,7 @@ import pandas as pd
 
 from experiments.errors import UserError
 from experiments.report import coordinates, stats, tuning
-from experiments.report.bootstrap import Noise, interval, replicate_noise, samples
+from experiments.report.bootstrap import Noise, interval, replicate_noise, samples, seed_noise
 from experiments.report.cells import Panel
 from experiments.report.surface import Surface, surface
 
@@ -23,16 +23,20 @@ class Settings:
     tolerance: float = 2.0
     near: float = 0.5
     level: float | None = None
+    paper: str | None = None
     samples: int = 2000
     panels: tuple[str, ...] = ()
 
     def __post_init__(self):
         coordinates.check(self.axis)
-        for name in ("tolerance", "near"):
-            if not 0 < getattr(self, name) < np.inf:
-                raise UserError(f"{name}={getattr(self, name)} must be positive")
-        if not 0 <= self.samples <= 100_000:
-            raise UserError(f"samples={self.samples} must lie in 0..100000")
+        for name in ("tolerance", "near", "level"):
+            value = getattr(self, name)
+            if value is None and name == "level":
+                continue
+            if not isinstance(value, (int, float)) or not 0 < value < np.inf:
+                raise UserError(f"{name}={value} must be a positive number")
+        if not isinstance(self.samples, int) or not 0 <= self.samples <= 100_000:
+            raise UserError(f"samples={self.samples} must be a whole number in 0..100000")
 
     @property
     def slope(self) -> str:
@@ -46,14 +50,16 @@ class Measured:
 
     Attributes:
         panel: What was measured.
+        settings: How: the metric, the coordinate of the decay, the tolerances.
         table: One row a statistic: statistic, value, low, high (95 % interval; NaN without one),
             reason (why there is no value) and note (what it rests on).
         line: The points (lr, x) that the slope of the report was fitted to.
         curve: Expected best error of k random draws: k, value, low, high.
-        noise: Standard deviation of a run when it comes from replicates across panels.
+        noise: Standard deviation of a run; None without any replicate.
     """
 
     panel: Panel
+    settings: Settings
     table: pd.DataFrame
     line: pd.DataFrame
     curve: pd.DataFrame
@@ -91,13 +97,18 @@ def statistics(settings: Settings) -> dict[str, Callable[[Surface], stats.Result
 
 def measure(panels: Sequence[Panel], settings: Settings) -> list[Measured]:
     """Compute every statistic of every panel, with intervals where there are replicates."""
-    noise = replicate_noise(panels, settings.metric)
-    return [_measure(*pair, settings) for pair in zip(panels, noise, strict=True)]
+    replicates = replicate_noise(panels, settings.metric)
+    pairs = zip(panels, replicates, strict=True)
+    noise = [seed_noise(panel, settings.metric) or shared for panel, shared in pairs]
+    return [measure_one(*pair, settings) for pair in zip(panels, noise, strict=True)]
 
 
-def _measure(panel: Panel, noise: Noise | None, settings: Settings) -> Measured:
+def measure_one(
+    panel: Panel, noise: Noise | None, settings: Settings, only: Sequence[str] = ()
+) -> Measured:
+    """Compute the statistics of one panel, whose runs have this noise; all, or ``only`` some."""
     table = surface(panel.cells, settings.metric, settings.axis)
-    chosen = statistics(settings)
+    chosen = {k: v for k, v in statistics(settings).items() if k in only or not only}
     results = {name: statistic(table) for name, statistic in chosen.items()}
     drawn: dict[str, list[np.ndarray]] = {name: [] for name in chosen}
     curves = [tuning.expected_best(table)]
@@ -108,7 +119,8 @@ def _measure(panel: Panel, noise: Noise | None, settings: Settings) -> Measured:
         curves.append(tuning.expected_best(sampled)[1:])
     rows = [_row(name, result, drawn[name]) for name, result in results.items()]
     line = results[settings.slope].line
-    return Measured(panel, pd.DataFrame(rows), line, _curve(np.concatenate(curves)), noise)
+    curve = _curve(np.concatenate(curves))
+    return Measured(panel, settings, pd.DataFrame(rows), line, curve, noise)
 
 
 def _row(name: str, result: stats.Result, drawn: list[np.ndarray]) -> dict[str, object]:

@@ -10,124 +10,135 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from experiments.report import coordinates, heatmap, style
-from experiments.report.cells import Panel
-from experiments.report.measure import Measured, Settings
+from experiments.report.measure import Measured
 
 #: Settings of the protocol that a page spreads over its columns; optimizers go down then.
 ACROSS = ("schedule", "epochs", "train_size", "batch_size")
 PANEL_WIDTH, PANEL_HEIGHT = 1.85, 1.65
 SPLITS = {"test": "test set", "val": "validation split", "train": "training set"}
+Grid = list[list[Measured | None]]
 
 
-def arrange(panels: Sequence[Panel]) -> list[list[Panel | None]]:
+def arrange(measured: Sequence[Measured]) -> Grid:
     """Return the panels in rows: the schedule or budget across, all else down.
 
     Panels that differ in neither fill rows of at most three, or two by two when there are four.
+    Where every row has budgets of its own, these are lined up by rank.
     """
-    across = [name for name in ACROSS if len({p.key.get(name) for p in panels}) > 1]
+    across = [name for name in ACROSS if len({m.panel.key.get(name) for m in measured}) > 1]
     if not across:
-        width = 2 if len(panels) == 4 else 3
-        return [list(panels[i : i + width]) for i in range(0, len(panels), width)]
-    down = [name for name in panels[0].key if name not in across]
-    rows: dict[tuple, dict[tuple, Panel]] = {}
-    for panel in sorted(panels, key=_across_order):
-        rows.setdefault(_key(panel, down), {})[_key(panel, across)] = panel
-    rows = {key: rows[key] for key in dict.fromkeys(_key(p, down) for p in panels)}
-    columns = list(dict.fromkeys(_key(p, across) for p in sorted(panels, key=_across_order)))
-    if len(columns) > 2 * max(map(len, rows.values())) - 1:  # budgets of their own in every row
+        width = 2 if len(measured) == 4 else 3
+        return [list(measured[i : i + width]) for i in range(0, len(measured), width)]
+    down = [name for name in measured[0].panel.key if name not in across]
+    ordered = sorted(measured, key=lambda one: _across_order(one.panel.key))
+    rows: dict[tuple, dict[tuple, Measured]] = {key(one, down): {} for one in measured}
+    for one in ordered:
+        rows[key(one, down)][key(one, across)] = one
+    columns = list(dict.fromkeys(key(one, across) for one in ordered))
+    if len(columns) > 2 * max(map(len, rows.values())) - 1:
         return [list(row.values()) for row in rows.values()]
     return [[row.get(column) for column in columns] for row in rows.values()]
 
 
-def _across_order(panel: Panel) -> tuple:
-    return style.order({"optim": ""} | {k: v for k, v in panel.key.items() if k in ACROSS})
+def _across_order(panel_key: dict) -> tuple:
+    return style.order({"optim": ""} | {k: v for k, v in panel_key.items() if k in ACROSS})
 
 
-def _key(panel: Panel, names: Sequence[str]) -> tuple:
-    return tuple(str(panel.key.get(name)) for name in names)
+def key(one: Measured, names: Sequence[str]) -> tuple:
+    """Return the panel's settings of these names, as text, to group by."""
+    return tuple(str(one.panel.key.get(name)) for name in names)
 
 
-def heatmaps(measured: Sequence[Measured], settings: Settings) -> Figure:
+def scale_key(one: Measured) -> tuple:
+    """Panels share a colour scale when they are of one figure, task and budget."""
+    return key(one, ("figure", "task", "epochs", "train_size"))
+
+
+def heatmaps(grid: Grid, note: str = "") -> Figure:
     """Draw a page of heatmaps with one colour scale for all panels of one task and budget.
 
     Args:
-        measured: Panels with their statistics, in the order of reading.
-        settings: Metric and axis; the caption names the split of the metric.
+        grid: Panels with their statistics, in rows; None leaves a place empty.
+        note: What the caption says beyond the metric, its split and the number of seeds.
 
     Returns:
         The figure, which is not saved.
     """
-    by_panel = {id(m.panel): m for m in measured}
-    grid = arrange([m.panel for m in measured])
-    norms = {k: _norm(measured, k, settings.metric) for k in {_scale_key(m) for m in measured}}
+    measured = [one for row in grid for one in row if one is not None]
+    norms = {k: _norm(measured, k) for k in map(scale_key, measured)}
     height, width = len(grid), max(map(len, grid))
-    size = (0.75 + width * (PANEL_WIDTH + 0.45), 0.75 + height * (PANEL_HEIGHT + 0.75))
+    lines = max(len(_title(one)) for one in measured)
+    size = (0.75 + width * (PANEL_WIDTH + 0.4), 0.75 + height * (PANEL_HEIGHT + 0.5 + 0.13 * lines))
     figure = Figure(figsize=size, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.04, h_pad=0.05)
     axes = figure.subplots(height, width, squeeze=False)
-    for i, row in enumerate(grid):
-        for j, ax in enumerate(axes[i]):
-            if j >= len(row) or row[j] is None:
-                ax.set_visible(False)
+    for ax in axes.flat:
+        ax.set_visible(False)
+    for row, line in zip(grid, axes, strict=True):
+        for one, ax in zip(row, line, strict=False):
+            if one is None:
                 continue
-            one = by_panel[id(row[j])]
-            _panel(ax, one, settings, norms[_scale_key(one)])
-            if j == 0:
+            ax.set_visible(True)
+            _panel(ax, one, norms[scale_key(one)])
+            if one is row[0]:
                 ax.set_ylabel(r"learning rate $\alpha$", fontsize=style.FONT)
-            elif row[0] is not None and set(row[0].cells["lr"]) == set(row[j].cells["lr"]):
+            elif row[0] and set(row[0].panel.cells["lr"]) == set(one.panel.cells["lr"]):
                 ax.tick_params(labelleft=False)
             if len(norms) > 1:
-                _bar(figure, ax, settings.metric, named=False)
+                _bar(figure, ax, ax, "")
     if len(norms) == 1:
-        _bar(figure, axes, settings.metric, named=True)
-    _legend(figure, measured, settings, width)
+        shown = [ax for ax in axes.flat if ax.get_visible()]
+        _bar(figure, shown, shown[0], unit(measured[0].settings.metric))
+    _legend(figure, measured, note, width)
     return figure
 
 
-def _panel(ax, one: Measured, settings: Settings, norm) -> None:
-    panel, row = one.panel, one.row(settings.slope)
-    colour = style.colour(panel.optim)
-    options = {"value": settings.metric, "axis": settings.axis, "norm": norm}
+def _title(one: Measured) -> list[str]:
+    """The panel's name, in two lines where it is long."""
+    name = one.panel.name
+    return [name] if len(name) < 27 else name.split(", ", 1)
+
+
+def _panel(ax, one: Measured, norm) -> None:
+    panel, settings = one.panel, one.settings
+    row, colour = one.row(settings.slope), style.colour(one.panel.optim)
     line = None if row["reason"] else one.line
+    options = {"value": settings.metric, "axis": settings.axis, "norm": norm}
     heatmap.heatmap(panel.cells, line=line, colour=colour, ax=ax, **options)
     first = panel.runs.iloc[0]
     label = coordinates.label(settings.axis, first["convention"], first["decay"])
     ax.set_xlabel(label, fontsize=style.FONT - 1, labelpad=2)
     kind = settings.slope.replace("_", " ")
     text = f"{kind} {signed(row)}" if not row["reason"] else f"{kind} not identified"
-    ax.set_title(panel.name, color=colour, fontsize=style.FONT + 0.5, weight="bold", pad=13)
-    place = {"xy": (0.5, 1), "xytext": (0, 3), "textcoords": "offset points"}
+    name, *rest = _title(one)
+    place = {"xy": (0.5, 1), "textcoords": "offset points", "xycoords": "axes fraction"}
     font = {"fontsize": style.FONT - 1, "ha": "center", "va": "bottom"}
-    ax.annotate(text, xycoords="axes fraction", gid="slope", **place, **font)
+    ax.annotate(text, xytext=(0, 3), gid="slope", **place, **font)
+    for other in rest:
+        ax.annotate(other, xytext=(0, 12), color=colour, **place, **font)
+    pad = 13 + 9 * len(rest)
+    ax.set_title(name, color=colour, fontsize=style.FONT + 0.5, weight="bold", pad=pad)
 
 
 def signed(row) -> str:
     """Return an estimate as a title prints it: -0.79, with its interval when it has one."""
-    text = f"{row['value']:+.2f}".replace("-", "\N{MINUS SIGN}")
-    if row["low"] == row["low"]:
-        low, high = (f"{row[k]:+.2f}".replace("-", "\N{MINUS SIGN}") for k in ("low", "high"))
-        text += f" [{low}, {high}]"
-    return text
+    numbers = [row["value"], *(row[k] for k in ("low", "high") if row[k] == row[k])]
+    text = [f"{round(n, 2) + 0.0:+.2f}".replace("-", "\N{MINUS SIGN}") for n in numbers]
+    return text[0] if len(text) == 1 else f"{text[0]} [{text[1]}, {text[2]}]"
 
 
-def _scale_key(one: Measured) -> tuple:
-    return _key(one.panel, ("figure", "task", "epochs", "train_size"))
+def _norm(measured: Sequence[Measured], of: tuple):
+    cells = [one.panel.cells for one in measured if scale_key(one) == of]
+    return heatmap.scale(cells, measured[0].settings.metric)
 
 
-def _norm(measured: Sequence[Measured], key: tuple, metric: str):
-    return heatmap.scale([m.panel.cells for m in measured if _scale_key(m) == key], metric)
-
-
-def _bar(figure: Figure, ax, metric: str, *, named: bool) -> None:
-    owner = ax if not named else next(a for a in ax.flat if a.get_visible())
-    mappable = owner.collections[0]
-    bar = figure.colorbar(
-        mappable, ax=ax, extend="max", extendfrac=0.03, aspect=25, pad=0.02, fraction=0.06
-    )
+def _bar(figure: Figure, axes, owner, label: str) -> None:
+    look = {"extend": "max", "extendfrac": 0.03, "pad": 0.02, "fraction": 0.06}
+    aspect = 20 * (1 + (len(axes) > 3 if isinstance(axes, list) else 0))
+    bar = figure.colorbar(owner.collections[0], ax=axes, aspect=aspect, **look)
     bar.ax.tick_params(labelsize=style.FONT - 1, length=2, pad=1.5)
     bar.outline.set_visible(False)
-    if named:
-        bar.set_label(unit(metric), fontsize=style.FONT)
+    bar.set_label(label, fontsize=style.FONT)
 
 
 def unit(metric: str) -> str:
@@ -135,10 +146,10 @@ def unit(metric: str) -> str:
     return f"{metric.replace('_', ' ')} ({'%' if metric.endswith('error') else 'nats'})"
 
 
-def _legend(figure: Figure, measured: Sequence[Measured], settings: Settings, width: int) -> None:
+def _legend(figure: Figure, measured: Sequence[Measured], note: str, width: int) -> None:
     """Explain the marks that are in use, and say what a cell is, beneath the panels."""
-    states = {state for m in measured for state in m.panel.cells["status"]}
-    kind = settings.slope.split("_")[0]
+    states = {state for one in measured for state in one.panel.cells["status"]}
+    kind = measured[0].settings.slope.split("_")[0]
     ring = {"ls": "", "marker": "o", "mfc": "none", "mec": "black"}
     handles = [
         Line2D([], [], ls="", marker="*", color="black", ms=7, label="best cell"),
@@ -153,32 +164,31 @@ def _legend(figure: Figure, measured: Sequence[Measured], settings: Settings, wi
         "hidden": Patch(facecolor=style.HIDDEN, label="no number", **grey),
     }
     handles += [patch for state, patch in marks.items() if state in states]
-    chars = int(36 * width + 8)
+    look = {"columnspacing": 1.2, "handletextpad": 0.5, "borderaxespad": 0.2, "handlelength": 1.4}
+    text = caption(measured) + (f" {note}" if note else "")
     figure.legend(
         handles=handles,
         loc="outside lower center",
-        ncols=min(len(handles), 2 if width == 1 else 3 if width == 2 else 6),
-        title="\n".join(textwrap.wrap(caption(measured, settings), chars)),
+        ncols=min(len(handles), 2 if width == 1 else 3 * (width - 1)),
+        title="\n".join(textwrap.wrap(text, 36 * width + 8)),
         title_fontsize=style.FONT - 0.5,
         fontsize=style.FONT - 0.5,
         frameon=False,
-        handlelength=1.4,
-        columnspacing=1.2,
-        handletextpad=0.5,
-        borderaxespad=0.2,
+        **look,
     )
 
 
-def caption(measured: Sequence[Measured], settings: Settings) -> str:
+def caption(measured: Sequence[Measured]) -> str:
     """Say what a cell is: the metric, its split, and over how many seeds it is a mean."""
-    metric, split = settings.metric, SPLITS[settings.metric.split("_")[0]]
-    text = f"{metric.replace('_', ' ').capitalize()} at the end of training, on the {split}; "
-    counts = [n for m in measured for n in m.panel.cells["n"] if n > 0]
+    metric = measured[0].settings.metric
+    words = metric.replace("_", " ").capitalize()
+    text = f"{words} at the end of training, on the {SPLITS[metric.split('_')[0]]}; "
+    counts = [n for one in measured for n in one.panel.cells["n"] if n > 0]
     low, high = (min(counts), max(counts)) if counts else (0, 0)
     text += "one seed" if high == 1 else f"mean over {low}" + f"-{high}" * (low < high) + " seeds"
-    missing = int(sum((m.panel.cells["status"] == "missing").sum() for m in measured))
+    missing = int(sum((one.panel.cells["status"] == "missing").sum() for one in measured))
     text += f"; {missing} planned cells not run yet" if missing else ""
-    if any((m.panel.cells["bound"] != "").any() for m in measured):
+    if any((one.panel.cells["bound"] != "").any() for one in measured):
         text += "; cells in the colour above the scale are known only as bounds"
     return text + "."
 

@@ -2,16 +2,16 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from experiments.errors import UserError
-from experiments.report import picture, summary, table
+from experiments.report import curves, matching, picture, readme, style, summary, table
 from experiments.report.cells import Panel, panels
-from experiments.report.measure import Measured, Settings, measure
+from experiments.report.measure import Measured, Settings, measure, measure_one
 
 log = logging.getLogger(__name__)
 
@@ -51,25 +51,97 @@ def analyze(
         UserError: There is no run of it; or a setting or the committed table is wrong.
     """
     settings = settings or Settings()
-    runs_dir, results_dir = Path(runs_dir), Path(results_dir)
+    runs_dir, folder = Path(runs_dir), Path(results_dir) / experiment
     gathered = table.Gathered() if exported is not None else table.gather(runs_dir / experiment)
     if exported is not None:
         gathered.rows = exported.astype(object).where(exported.notna(), None).to_dict("records")
     if gathered.corrupt:
         names = "; ".join(gathered.corrupt)
         log.warning("skipped %d corrupt run folders: %s", len(gathered.corrupt), names)
-    path = results_dir / experiment / "runs.csv"
-    rows = table.merge(table.read(path), gathered.rows)
+    rows = table.merge(table.read(folder / "runs.csv"), gathered.rows)
     if not rows:
-        raise UserError(_nothing(experiment, gathered, runs_dir, results_dir))
-    chosen = _chosen(panels(table.frame(rows), settings.metric, planned), settings.panels)
-    measured = measure(chosen, settings)
+        raise UserError(_nothing(experiment, gathered, runs_dir, Path(results_dir)))
+    runs = table.frame(rows)
+    measured = measure(_chosen(panels(runs, settings.metric, planned), settings.panels), settings)
     contents: dict[str, str | bytes] = {"runs.csv": table.render(rows)}
-    contents |= _figures(measured, settings)
+    text = _fill(contents, experiment, measured, runs, folder)
     for name, content in contents.items():
-        table.write(path.with_name(name), content)
-    paths = [path.with_name(name) for name in contents]
-    return Report(_text(experiment, measured, settings, gathered, paths), paths)
+        table.write(folder / name, content)
+    paths = [folder / name for name in contents]
+    text += _open_ends(measured, gathered) + [f"wrote {' '.join(map(str, paths))}"]
+    return Report("\n".join(text), paths)
+
+
+def _fill(contents, experiment, measured: list[Measured], runs, folder: Path) -> list[str]:
+    """Add every table and figure to ``contents``; return the lines to print."""
+    settings = measured[0].settings
+    suffix = "" if settings.metric == "test_error" else f"_{settings.metric}"
+    suffix += "" if settings.axis == "typed" else f"_{settings.axis}"
+    note = (folder / "NOTE.md").read_text() if (folder / "NOTE.md").exists() else ""
+    figures: dict[str, str] = {}
+    for name, page in summary.pages(measured).items():
+        stem = name or "heatmap"
+        figures[f"{stem}{suffix}"] = readme.page_caption(page)
+        drawn = {f"{stem}{suffix}": picture.heatmaps(picture.arrange(page), _first(note))}
+        if both := twin(page):
+            drawn[f"{name + '_' if name else ''}twin"] = picture.heatmaps([both], _first(note))
+            figures[f"{name + '_' if name else ''}twin"] = TWIN.format(style.label("adamw"))
+        drawn[f"{name + '_' if name else ''}tuning{suffix}"] = curves.tuning_curves(page)
+        for file, figure in drawn.items():
+            contents |= {f"{file}.{k}": data for k, data in picture.render(figure).items()}
+    contents[f"decoupling{suffix}.csv"] = summary.csv(summary.tidy(measured))
+    contents[f"tuning{suffix}.csv"] = summary.csv(summary.curves(measured))
+    found = matching.matches([one.panel for one in measured], settings.metric)
+    for match in found:
+        contents[f"matching_{match.second.optim}.csv"] = summary.csv(match.pairs)
+    remarks = [match.text() for match in found]
+    if settings.axis == "typed":
+        shown = {f"{name}.png": text for name, text in figures.items()}
+        paper = _paper(folder.parent, settings.paper)
+        options = {"note": note, "paper": paper, "remarks": remarks}
+        contents["README.md"] = readme.readme(experiment, measured, runs, shown, **options)
+    return [*_tables(experiment, measured), *remarks]
+
+
+TWIN = "The same {} runs in the paper's coordinate and in torch's"
+
+
+def twin(page: Sequence[Measured]) -> list[Measured]:
+    """Measure a page's one AdamW panel in the paper's coordinate and in torch's; else nothing."""
+    own = [one for one in page if one.panel.optim == "adamw"]
+    if len(own) != 1:
+        return []
+    views = {"lambda": "the paper's axes", "torch_wd": "torch's axes"}
+    label, (one,) = style.label("adamw"), own
+    return [
+        measure_one(
+            replace(one.panel, name=f"{label}, {view}"),
+            one.noise,
+            replace(one.settings, axis=axis),
+            only=[one.settings.slope],
+        )
+        for axis, view in views.items()
+    ]
+
+
+def _first(note: str) -> str:
+    """Return the first paragraph of a note on one line, for the captions."""
+    return " ".join(note.strip().split("\n\n")[0].split())
+
+
+def _paper(results_dir: Path, figure: str | None) -> pd.DataFrame | None:
+    """Read the paper's own statistics for one of its figures, if they are there."""
+    path = results_dir / "paper" / "decoupling.csv"
+    if figure is None or not path.exists():
+        return None
+    statistics = pd.read_csv(
+        path, keep_default_na=False, na_values={"value": "", "low": "", "high": ""}
+    )
+    own = statistics[statistics["figure"] == figure]
+    if not len(own):
+        known = ", ".join(sorted(set(statistics["figure"])))
+        raise UserError(f"paper={figure} is not one of {known}")
+    return own
 
 
 def _chosen(found: list[Panel], optims: Sequence[str]) -> list[Panel]:
@@ -85,78 +157,33 @@ def _chosen(found: list[Panel], optims: Sequence[str]) -> list[Panel]:
 
 
 def _nothing(experiment: str, gathered: table.Gathered, runs: Path, results: Path) -> str:
-    known = ", ".join(table.experiments(runs, results)) or "none yet"
-    text = f"experiment={experiment} has no finished run in {runs}/{experiment}"
+    known = table.experiments(runs, results)
+    near = get_close_matches(experiment, known, n=1)
+    text = f"experiment={experiment} has no finished run in {runs / experiment}"
     if gathered.unfinished:
         text += f" ({gathered.unfinished} unfinished)"
-    return f"{text}; experiments with runs: {known}"
+    text += f"; did you mean {near[0]}?" if near else ""
+    return f"{text}; experiments with runs: {', '.join(known) or 'none yet'}"
 
 
-def _figures(measured: list[Measured], settings: Settings) -> dict[str, bytes]:
-    """Render one page of heatmaps for each figure that the table names, or one for all."""
-    pages: dict[str, list[Measured]] = {}
-    for one in measured:
-        pages.setdefault(str(one.panel.key.get("figure", "heatmap")), []).append(one)
-    suffix = "" if settings.axis == "typed" else f"_{settings.axis}"
-    return {
-        f"{name}{suffix}.{kind}": content
-        for name, page in pages.items()
-        for kind, content in picture.render(picture.heatmaps(page, settings)).items()
-    }
+def _tables(experiment: str, measured: list[Measured]) -> list[str]:
+    text = []
+    for figure, page in summary.pages(measured).items():
+        tables = [summary.cells_table(page), summary.statistics_table(page, summary.DECOUPLING)]
+        tables += [summary.statistics_table(page, summary.TUNING)]
+        text += [f"{experiment} {figure}".strip(), ""]
+        for one in tables:
+            text += [summary.aligned(one), ""]
+        text += [*summary.reasons(page), ""]
+    return text
 
 
-def _text(
-    experiment: str,
-    measured: list[Measured],
-    settings: Settings,
-    gathered: table.Gathered,
-    paths: list[Path],
-) -> str:
-    text = [f"{experiment}", "", summary.aligned(summary.lines(measured, settings)), ""]
-    text += summary.reasons(measured)
+def _open_ends(measured: list[Measured], gathered: table.Gathered) -> list[str]:
+    lines = []
     if missing := summary.unfinished(measured):
-        text.append(f"{missing} planned runs are missing")
+        lines.append(f"{missing} planned runs are missing")
     if gathered.unfinished:
-        text.append(f"{gathered.unfinished} run folders are unfinished (running, or killed)")
-    text.append("wrote " + " ".join(str(path) for path in paths))
-    return "\n".join(text)
-
-
-def report(options: Mapping[str, Any], planned: Sequence[Mapping[str, object]] | None) -> str:
-    """Make the report that the keys of ``configs/analyze.yaml`` ask for; return its summary.
-
-    Raises:
-        UserError: A key is unknown or has a value that it cannot have, or there are no runs.
-    """
-    options = dict(options)
-    name, source = options.pop("experiment"), options.pop("source")
-    folders = {key: options.pop(key) for key in ("runs_dir", "results_dir")}
-    mirror = options.pop("log_figures")
-    unknown = set(options) - {field.name for field in fields(Settings)}
-    if unknown:
-        raise UserError(f"unknown analysis settings: {', '.join(sorted(unknown))}")
-    if name == "???":
-        known = ", ".join(
-            table.experiments(Path(folders["runs_dir"]), Path(folders["results_dir"]))
-        )
-        raise UserError(f"give experiment=NAME; experiments with runs: {known or 'none yet'}")
-    settings = Settings(**options | {"panels": tuple(options["panels"] or ())})
-    project = _project(source, mirror)
-    exported = None
-    if project:
-        from experiments.wandb_runs import log_figures, runs_table
-
-        exported = runs_table(project, name)
-    made = analyze(name, **folders, settings=settings, planned=planned, exported=exported)
-    if mirror:
-        log_figures(project, name, [str(path) for path in made.figures])
-    return made.text
-
-
-def _project(source: str, mirror: bool) -> str | None:
-    kind, _, project = source.partition(":")
-    if kind == "local" and not mirror:
-        return None
-    if kind != "wandb" or project.count("/") != 1:
-        raise UserError(f"source={source} must be local or wandb:ENTITY/PROJECT")
-    return project
+        lines.append(f"{gathered.unfinished} run folders are unfinished (running, or killed)")
+    if gathered.corrupt:
+        lines.append(f"{len(gathered.corrupt)} run folders are corrupt and were skipped")
+    return lines

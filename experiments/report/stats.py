@@ -114,8 +114,8 @@ def _why_no_ridge(n: int, flat: int, edge: int) -> str:
     if n - edge < 2 <= n:
         return f"the best wd is at the edge of the grid in {edge} of {n} rows"
     if flat:
-        return f"{flat} rows are flat: more than {FLAT} cells share their lowest error"
-    return f"{n} row{'s' * (n != 1)} near the best with a minimum; a slope needs two"
+        return f"{_rows(flat)} flat: more than {FLAT} cells share the lowest error"
+    return f"{_rows(n)} near the best with a minimum, where a slope needs two"
 
 
 def threshold_slope(table: pd.DataFrame | Surface, level: float = 50.0) -> Result:
@@ -143,7 +143,7 @@ def threshold_slope(table: pd.DataFrame | Surface, level: float = 50.0) -> Resul
     for mask, what in ((above, "above"), (under, "below")):
         parts += [f"{mask[0].sum()} switch {what} the grid"] if mask[0].any() else []
     parts += [f"{unsure[0].sum()} beside a missing cell"] if unsure[0].any() else []
-    reason = "" if n >= 2 else f"{n} row{'s' * (n != 1)} with a switch inside the grid, not two"
+    reason = "" if n >= 2 else f"{_rows(n)} with a switch inside the grid, where a slope needs two"
     return Result(values, reason, ", ".join(parts), _line(s, log_x[0], used[0]))
 
 
@@ -209,8 +209,12 @@ def freezing_cost(table: pd.DataFrame | Surface, tolerance: float = 2.0) -> Resu
     n = int(r.counted[0].sum())
     note = f"{n} of {len(s.lr)} rows" + (f", {absent} without the frozen cell" if absent else "")
     note += f"; a lower bound: in {loose} the frozen cell is clipped or diverged" if loose else ""
-    reason = "" if np.isfinite(values[0]) else f"{n} rows near the best, not two"
+    reason = "" if np.isfinite(values[0]) else f"{_rows(n)} near the best, where a mean needs two"
     return Result(values, reason, note)
+
+
+def _rows(n: int) -> str:
+    return f"{n} row{'s' * (n != 1)}"
 
 
 def _min(array: np.ndarray, axis: int) -> np.ndarray:

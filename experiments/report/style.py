@@ -74,7 +74,7 @@ def value_label(name: str, value: Any) -> str:
     if name in ("task", "schedule", "model", "decay"):
         return {"normalized": "normalized wd", "raw": "raw wd"}.get(str(value), str(value))
     if name == "epochs":
-        return f"{value} epochs"
+        return f"{value} epoch{'s' * (value != '1')}"
     if name == "figure":
         return str(value).replace("figure", "Figure ")
     return f"{name.replace('_', ' ')} {value}"

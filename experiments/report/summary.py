@@ -6,41 +6,58 @@ import pandas as pd
 
 from experiments.report.cells import MISSING
 from experiments.report.heatmap import number
-from experiments.report.measure import Measured, Settings
+from experiments.report.measure import Measured
 
+#: Name of each statistic and its decimals, in the order of the tables.
 HEADS = {
-    "ridge_slope": "ridge slope",
-    "threshold_slope": "threshold slope",
-    "top10_correlation": "top-10 corr.",
-    "freezing_cost": "cost of freezing",
+    "ridge_slope": ("ridge slope", 2),
+    "threshold_slope": ("threshold slope", 2),
+    "top10_correlation": ("top-10 correlation", 2),
+    "freezing_cost": ("cost of freezing", 2),
+    "near_share": ("share near the best", 2),
+    "one_pass_regret": ("one-pass regret", 2),
+    "best_of_10": ("best of 10 draws", 2),
+    "interaction_share": ("interaction share", 2),
 }
-DECIMALS = {}
+DECOUPLING = ("ridge_slope", "threshold_slope", "top10_correlation", "freezing_cost")
+TUNING = ("near_share", "one_pass_regret", "best_of_10", "interaction_share")
+#: What a note says when its number is not to be taken at face value.
+SHAKY = ("lower bound", "edge", "samples")
+Table = list[list[str]]
 
 
-def lines(measured: Sequence[Measured], settings: Settings) -> list[list[str]]:
-    """Return the table as text: a head, then a row a panel.
+def cells_table(measured: Sequence[Measured]) -> Table:
+    """Return the best cell of each panel and how many cells are done, as text under a head.
 
     A cell is done when none of its planned seeds is missing; those with a diverged seed are
     counted apart.
     """
-    names = [settings.slope, *(n for n in HEADS if n not in ("ridge_slope", "threshold_slope"))]
-    shown = [n for n in names if n in set(measured[0].table["statistic"])]
-    split = settings.metric.replace("_", " ")
-    head = ["", f"best {split}", "at lr", "wd", *(HEADS[n] for n in shown), "done", "missing"]
-    return [[*head, "diverged"], *(_line(one, settings, shown) for one in measured)]
+    metric = measured[0].settings.metric
+    head = ["", f"best {metric.replace('_', ' ')}", "at lr", "wd", "run noise"]
+    rows = [[*head, "cells done", "missing", "diverged"]]
+    for one in measured:
+        cells, best = one.panel.cells, best_cell(one.panel.cells, metric)
+        where = ["-", "-", "-"]
+        if best is not None:
+            spread = f" ± {best['sd']:.2f}" if best["sd"] == best["sd"] else ""
+            where = [f"{best[metric]:.2f}{spread}", number(best["lr"]), number(best["wd"])]
+        missing = int((cells["missing"] > 0).sum())
+        counts = [len(cells) - missing, missing, int((cells["diverged"] > 0).sum())]
+        noise = f"{one.noise.sd:.2f}" if one.noise else "-"
+        counts[0] = f"{counts[0]}/{len(cells)}"
+        rows.append([one.panel.name, *where, noise, *map(str, counts)])
+    return rows
 
 
-def _line(one: Measured, settings: Settings, shown: list[str]) -> list[str]:
-    cells = one.panel.cells
-    best = best_cell(cells, settings.metric)
-    where = ["-", "-", "-"]
-    if best is not None:
-        spread = f" ± {best['sd']:.2f}" if best["sd"] == best["sd"] else ""
-        where = [f"{best[settings.metric]:.2f}{spread}", number(best["lr"]), number(best["wd"])]
-    found = [estimate(one.row(name)) for name in shown]
-    missing = int((cells["missing"] > 0).sum())
-    counts = [f"{len(cells) - missing}/{len(cells)}", missing, int((cells["diverged"] > 0).sum())]
-    return [one.panel.name, *where, *found, *map(str, counts)]
+def statistics_table(measured: Sequence[Measured], names: Sequence[str]) -> Table:
+    """Return the statistics of these names with their intervals, as text under a head."""
+    there = set(measured[0].table["statistic"])
+    shown = [name for name in names if name in there]
+    rows = [["", *(HEADS[name][0] for name in shown)]]
+    for one in measured:
+        found = [estimate(one.row(name), HEADS[name][1]) for name in shown]
+        rows.append([one.panel.name, *found])
+    return rows
 
 
 def best_cell(cells: pd.DataFrame, metric: str) -> pd.Series | None:
@@ -53,13 +70,13 @@ def estimate(row: pd.Series, decimals: int = 2) -> str:
     """Return a statistic with its interval, ``>=`` before a lower bound, or ``not identified``."""
     if row["reason"]:
         return "not identified"
-    text = ("≥ " if "lower bound" in row["note"] else "") + f"{row['value']:.{decimals}f}"
-    if row["low"] == row["low"]:
-        text += f" [{row['low']:.{decimals}f}, {row['high']:.{decimals}f}]"
-    return text
+    rounded = (round(row[k], decimals) + 0.0 for k in ("value", "low", "high"))  # no -0.00
+    value, low, high = (f"{number:.{decimals}f}" for number in rounded)
+    text = ("≥ " if "lower bound" in row["note"] else "") + value
+    return text + (f" [{low}, {high}]" if row["low"] == row["low"] else "")
 
 
-def aligned(table: list[list[str]]) -> str:
+def aligned(table: Table) -> str:
     """Return rows of text as columns for a terminal, the first to the left, the rest right."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return "\n".join(
@@ -71,16 +88,68 @@ def aligned(table: list[list[str]]) -> str:
     )
 
 
+def markdown(table: Table) -> str:
+    """Return rows of text as a markdown table."""
+    rule = ["---", *["---:"] * (len(table[0]) - 1)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [table[0], rule, *table[1:]])
+
+
 def reasons(measured: Sequence[Measured]) -> list[str]:
     """Return one line for every statistic that is not identified, with the reason."""
     return [
-        f"{one.panel.name}: {HEADS.get(row.statistic, row.statistic)} not identified: {row.reason}"
+        f"{one.panel.name}: {HEADS[row.statistic][0]} not identified: {row.reason}"
         for one in measured
         for row in one.table.itertuples()
         if row.reason
     ]
 
 
+def notes(measured: Sequence[Measured]) -> list[str]:
+    """Return one line for every number that is a bound or unstable, with what it rests on."""
+    return [
+        f"{one.panel.name}: {HEADS[row.statistic][0]}: {row.note}"
+        for one in measured
+        for row in one.table.itertuples()
+        if not row.reason and row.statistic != "best_of_10" and any(w in row.note for w in SHAKY)
+    ]
+
+
 def unfinished(measured: Sequence[Measured]) -> int:
     """Return how many planned runs are missing."""
-    return int(sum((m.panel.runs["status"] == MISSING).sum() for m in measured))
+    return int(sum((one.panel.runs["status"] == MISSING).sum() for one in measured))
+
+
+def pages(measured: Sequence[Measured]) -> dict[str, list[Measured]]:
+    """Group panels by the figure that they belong to; '' when the table names none."""
+    found: dict[str, list[Measured]] = {}
+    for one in measured:
+        found.setdefault(one.panel.figure, []).append(one)
+    return found
+
+
+def tidy(measured: Sequence[Measured]) -> pd.DataFrame:
+    """Return every statistic of every panel, and the run noise, one row each."""
+    rows = []
+    for one in measured:
+        key = {k: v for k, v in one.panel.key.items() if k != "convention"}
+        if one.noise:
+            noise = {"statistic": "run_noise", "value": one.noise.sd, "note": one.noise.basis}
+            rows.append(key | noise)
+        rows += [key | row for row in one.table.to_dict("records")]
+    columns = ["statistic", "value", "low", "high", "reason", "note"]
+    table = pd.DataFrame(rows)
+    return table[[name for name in table if name not in columns] + columns]
+
+
+def curves(measured: Sequence[Measured]) -> pd.DataFrame:
+    """Return the tuning curves of every panel: expected best error of k draws."""
+    return pd.concat([one.curve.assign(**_plain(one.panel.key)) for one in measured])
+
+
+def _plain(key: dict) -> dict:
+    return {name: value for name, value in key.items() if name != "convention"}
+
+
+def csv(table: pd.DataFrame) -> str:
+    """Return a table as CSV text with six significant digits."""
+    return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")

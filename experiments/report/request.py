@@ -1,0 +1,51 @@
+"""A request for a report: the keys of ``configs/analyze``, checked and carried out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from experiments.errors import UserError
+from experiments.report import table
+from experiments.report.measure import Settings
+from experiments.report.report import analyze
+
+
+def report(options: Mapping[str, Any], planned: Sequence[Mapping[str, object]] | None) -> str:
+    """Make the report that the keys of ``configs/analyze`` ask for; return its summary.
+
+    Raises:
+        UserError: A key is unknown or has a value that it cannot have, or there are no runs.
+    """
+    options = dict(options)
+    name, source, mirror = (options.pop(key) for key in ("experiment", "source", "log_figures"))
+    folders = {key: options.pop(key) for key in ("runs_dir", "results_dir")}
+    unknown = set(options) - {field.name for field in fields(Settings)}
+    if unknown:
+        raise UserError(f"unknown analysis settings: {', '.join(sorted(unknown))}")
+    if name == "???":
+        known = table.experiments(*(Path(folder) for folder in folders.values()))
+        have = ", ".join(known) or "none yet"
+        raise UserError(f"give experiment=NAME; experiments with runs: {have}")
+    chosen = options["panels"] or ()
+    options["panels"] = (chosen,) if isinstance(chosen, str) else tuple(chosen)
+    settings = Settings(**options)
+    project, exported = _project(source, mirror), None
+    if project:
+        from experiments.wandb_runs import log_figures, runs_table
+
+        exported = runs_table(project, name)
+    made = analyze(name, **folders, settings=settings, planned=planned, exported=exported)
+    if mirror:
+        log_figures(project, name, [str(path) for path in made.figures])
+    return made.text
+
+
+def _project(source: str, mirror: bool) -> str | None:
+    kind, _, project = source.partition(":")
+    if kind == "local" and not mirror and not project:
+        return None
+    if kind != "wandb" or project.count("/") != 1:
+        where = "log_figures=true needs source" if mirror else "source"
+        raise UserError(f"{where}=wandb:ENTITY/PROJECT, not {source}")
+    return project

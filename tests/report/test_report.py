@@ -1,0 +1,187 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from report_data import LRS, WDS, frame, run, sweep, valley, write_runs
+
+from experiments.errors import UserError
+from experiments.report import picture
+from experiments.report.cells import panels
+from experiments.report.matching import match, matches
+from experiments.report.measure import Settings
+from experiments.report.report import analyze
+from experiments.report.request import report
+
+ROOT = Path(__file__).parents[2]
+QUICK = Settings(samples=50)
+OPTIONS = {
+    "source": "local",
+    "log_figures": False,
+    "metric": "test_error",
+    "axis": "typed",
+    "tolerance": 2.0,
+    "near": 0.5,
+    "level": None,
+    "samples": 0,
+    "panels": [],
+    "paper": None,
+}
+
+
+@pytest.fixture
+def toy(tmp_path):
+    """Run folders of a small sweep of two optimizers, and where they and the results are."""
+    rows = sweep(lrs=LRS[::2], optim="adam", convention="l2")
+    rows += sweep(valley(0.0), lrs=LRS[::2], optim="adamw")
+    write_runs(tmp_path / "runs" / "toy", rows)
+    return {"runs_dir": tmp_path / "runs", "results_dir": tmp_path / "results"}
+
+
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Skip the drawing, which takes most of the time, where a test is not about it."""
+    monkeypatch.setattr(picture, "render", lambda figure: {"png": b"", "svg": b""})
+
+
+def snapshot(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_report_writes_table_figures_statistics_and_readme(toy):
+    made = analyze("toy", settings=QUICK, **toy)
+    names = {path.name for path in made.paths}
+    assert names == {path.name for path in (toy["results_dir"] / "toy").iterdir()}
+    assert names >= {"runs.csv", "heatmap.png", "heatmap.svg", "decoupling.csv", "README.md"}
+    assert names >= {"twin.png", "tuning.png", "tuning.csv"}
+    assert "Adam + L2" in made.text
+    assert "ridge slope" in made.text
+
+
+def test_a_report_made_again_from_its_own_table_has_the_same_bytes(toy, tmp_path):
+    analyze("toy", settings=QUICK, **toy)
+    before = snapshot(toy["results_dir"] / "toy")
+    analyze("toy", settings=QUICK, **toy | {"runs_dir": tmp_path / "nowhere"})
+    assert snapshot(toy["results_dir"] / "toy") == before
+
+
+def test_corrupt_and_unfinished_folders_are_said_and_the_rest_is_drawn(toy, caplog, no_pictures):
+    (toy["runs_dir"] / "toy" / "half").mkdir()
+    (toy["runs_dir"] / "toy" / "half" / "result.json").write_text('{"id": ')
+    (toy["runs_dir"] / "toy" / "going").mkdir()
+    made = analyze("toy", settings=QUICK, **toy)
+    assert "skipped 1 corrupt run folders: half (" in caplog.text
+    assert "1 run folders are unfinished" in made.text
+    assert "heatmap.png" in made.text
+
+
+def test_missing_cells_are_counted(toy, no_pictures):
+    plan = [
+        {"optim": "adamw", "lr": float(lr), "wd": float(wd), "seed": 0}
+        for lr in LRS[::2]
+        for wd in (0.0, *WDS[::3], 4.0)
+    ]
+    made = analyze("toy", settings=QUICK, planned=plan, **toy)
+    assert "5 planned runs are missing" in made.text
+    assert "30/35" in made.text
+
+
+def test_an_experiment_without_runs_is_refused_and_the_known_are_listed(toy):
+    with pytest.raises(
+        UserError, match=r"experiment=tow has no finished run.*did you mean toy.*runs: toy$"
+    ):
+        analyze("tow", **toy)
+    assert not toy["results_dir"].exists()
+
+
+def test_statistics_are_traceable_and_intervals_contain_the_estimates(toy, no_pictures):
+    analyze("toy", settings=QUICK, **toy)
+    table = pd.read_csv(toy["results_dir"] / "toy" / "decoupling.csv")
+    known = table[table.low.notna()]
+    assert len(known) > 8
+    assert ((known.low <= known.value + 1e-9) & (known.value <= known.high + 1e-9)).all()
+    assert set(table.statistic) >= {"ridge_slope", "freezing_cost", "run_noise", "best_of_10"}
+
+
+def test_readme_tells_seeds_code_hardware_hours_and_the_note(toy, no_pictures):
+    folder = toy["results_dir"] / "toy"
+    folder.mkdir(parents=True)
+    (folder / "NOTE.md").write_text("Images are re-encoded.\n\nMore.")
+    analyze("toy", settings=QUICK, **toy)
+    text = (folder / "README.md").read_text()
+    for fact in ("seeds: 0, 1, 2", "code: 0123abc", "a processor", "run hours: 1.80", "re-encoded"):
+        assert fact in text
+    assert "![" in text
+    assert "heatmap.png" in text
+
+
+def test_another_axis_adds_figures_and_leaves_the_others(toy):
+    analyze("toy", settings=QUICK, **toy)
+    before = snapshot(toy["results_dir"] / "toy")
+    analyze("toy", settings=Settings(samples=0, axis="torch_wd"), **toy)
+    after = snapshot(toy["results_dir"] / "toy")
+    assert set(after) - set(before) >= {"heatmap_torch_wd.png", "decoupling_torch_wd.csv"}
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed <= {"twin.png", "twin.svg"}  # these have no intervals without samples
+
+
+def test_panels_chooses_optimizers_and_their_order(toy, no_pictures):
+    made = analyze("toy", settings=Settings(samples=0, panels=("adamw", "adam")), **toy)
+    assert made.text.index("AdamW") < made.text.index("Adam + L2")
+    with pytest.raises(UserError, match="the runs have only adam, adamw"):
+        analyze("toy", settings=Settings(samples=0, panels=("sgd",)), **toy)
+
+
+def test_an_exported_table_takes_the_place_of_run_folders(toy, tmp_path, no_pictures):
+    exported = pd.DataFrame([run(lr=lr) for lr in (0.1, 0.2)])
+    made = analyze(
+        "far", settings=QUICK, exported=exported, results_dir=tmp_path / "r", runs_dir=tmp_path
+    )
+    assert "2/2" in made.text
+
+
+def test_torch_runs_are_compared_with_ours_at_equal_lambda(toy):
+    ours = [run(lr=0.1, wd=wd, test_error=5.0) for wd in (0.01, 0.02)]
+    theirs = [
+        run(optim="torch_adamw", convention="lr_coupled", lr=0.1, wd=wd, test_error=5.5)
+        for wd in (0.1, 0.5)
+    ]
+    pairs = match(frame(ours), frame(theirs), "test_error")
+    assert pairs[["lambda", "difference"]].to_numpy().tolist() == [[0.01, 0.5]]
+    (found,) = matches(panels(frame(ours + theirs), "test_error"), "test_error")
+    assert "1 matching runs, mean difference +0.50" in found.text()
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"axis": "tau"}, "axis=tau is not one of"),
+        ({"tolerance": -1.0}, "tolerance=-1.0 must be a positive number"),
+        ({"tolerance": "abc"}, "tolerance=abc must be a positive number"),
+        ({"level": 0}, "level=0 must be a positive number"),
+        ({"panels": "sgd"}, r"panels=\['sgd'\]: the runs have only adam, adamw"),
+        ({"samples": -5}, "samples=-5 must be a whole number"),
+        ({"metric": "speed"}, "metric=speed is not one of"),
+        ({"source": "cloud"}, "source=wandb:ENTITY/PROJECT, not cloud"),
+        ({"log_figures": True}, "log_figures=true needs source=wandb"),
+        ({"experiment": "???"}, "give experiment=NAME; experiments with runs: toy"),
+        ({"colour": "red"}, "unknown analysis settings: colour"),
+    ],
+)
+def test_bad_settings_are_refused_in_one_line(toy, bad, message):
+    with pytest.raises(UserError, match=message.replace("?", r"\?")) as caught:
+        report({"experiment": "toy"} | toy | OPTIONS | bad, None)
+    assert "\n" not in str(caught.value)
+    assert not toy["results_dir"].exists()
+
+
+def test_importing_reports_pulls_in_neither_torch_nor_hydra_nor_wandb():
+    code = (
+        "import sys, experiments.report, experiments.report.request; "
+        "print(sorted({'torch', 'wandb', 'hydra', 'omegaconf', 'optim'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

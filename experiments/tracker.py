@@ -155,6 +155,7 @@ class WandbTracker:
             for metrics, step in iter(self._points.get, None):
                 if step >= first:
                     run.log(metrics, step=step)
+            run.log({}, commit=True)  # or the last point, held back, would overwrite the row
             run.summary.update(self._row)
             run.finish(exit_code=self._exit_code)
             if not has_room(Path(run.sync_dir)):

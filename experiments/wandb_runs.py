@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 REPORT = "report"
 PICTURES = {".png", ".jpg", ".jpeg"}
 PAGE = 200  # runs in one request
+API_TIMEOUT = 15  # seconds
 INIT_TIMEOUT, UPLOAD_TIMEOUT = 30.0, 120.0  # seconds
 
 
@@ -45,7 +46,8 @@ def runs_table(path: str, experiment: str) -> pd.DataFrame:
     with _project(path):
         import wandb
 
-        runs = wandb.Api().runs(path, filters={"group": experiment}, per_page=PAGE, lazy=False)
+        group = {"group": experiment}
+        runs = wandb.Api(timeout=API_TIMEOUT).runs(path, filters=group, per_page=PAGE, lazy=False)
         for run in runs:
             if run.job_type == REPORT:
                 continue
@@ -100,8 +102,8 @@ def _project(path: str) -> Iterator[tuple[str, str]]:
     except UserError:
         raise
     except Exception as error:
-        session.restart()
-        raise UserError(f"W&B cannot serve {path}: {brief(error)}") from error
+        reason = f"(network, key or name?): {brief(error)}"
+        raise UserError(f"W&B cannot serve {path} {reason}") from error
 
 
 @contextmanager

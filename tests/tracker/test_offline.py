@@ -19,7 +19,8 @@ def test_each_cell_of_a_sweep_is_its_own_run_also_after_one_that_raised(python, 
         """
 for name in ("a", "b", "c"):
     try:
-        cell(name, finish=row(name, seed=ord(name)), error=KeyError() if name == "b" else None)
+        error = KeyError() if name == "b" else None
+        cell(name, finish=row(name, seed=ord(name), test_error=99), error=error)
     except KeyError:
         print("raised", name)
 """
@@ -31,6 +32,7 @@ for name in ("a", "b", "c"):
         assert (run.display_name, list(run.tags)) == (f"cell {name}", ["adamw"])
         assert items(run.config.update)["lr"] == 0.001
         assert (code, summary.get("seed")) == ((1, None) if name == "b" else (0, ord(name)))
+        assert summary["test_error"] == (20.5 if name == "b" else 99)  # the row has the last word
         assert (
             f"INFO W&B: offline; upload with `wandb sync runs/{name}/wandb/offline-run-" in output
         )

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 from conftest import KEY
 
@@ -47,17 +48,15 @@ def test_offline_attempts_are_synced_as_one_run(python, server, login, environme
     assert run.points("test_error") == [(step, step + 0.5) for step in range(0, 100, 10)]
 
 
-def test_the_login_of_netrc_counts(python, server, environment):
+def test_the_login_of_netrc_counts_and_its_key_gets_into_no_file(
+    python, server, environment, tmp_path
+):
+    netrc = Path(environment["NETRC"])
     host = server.url.removeprefix("http://")
-    with open(environment["NETRC"], "w") as file:
-        file.write(f"machine {host} login user password {KEY}\n")
+    netrc.write_text(f"machine {host} login user password {KEY}\n")
     python("cell('a')")
     assert server.runs["a"].state == "finished"
-
-
-def test_the_key_is_in_no_file(python, server, login, tmp_path):
-    python("cell('a')", env=login)
-    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and path != netrc]
     assert any(path.suffix == ".wandb" for path in files)
     assert not [path for path in files if KEY.encode() in path.read_bytes()]
     assert KEY not in str(server.runs)

@@ -96,10 +96,11 @@ def average(runs: pd.DataFrame, value: str) -> pd.DataFrame:
     """Average ``value`` over the seeds of each (lr, wd) cell.
 
     Returns:
-        One row a cell: lr, wd, ``value`` (mean over finished seeds), ``sd`` (over seeds, n - 1), n
-        (finished), diverged and missing (seeds), bound ('' | high | low), status (finished |
-        partial: some seeds diverged | diverged | missing | hidden: a run without this number),
-        and weight_decay, eta_sum, steps, epochs, convention of the cell.
+        One row a cell: lr, wd; ``value``, the mean over finished seeds, and ``sd`` over them
+        (n - 1); tie, the mean loss on the same split, which ranks cells of equal error; n
+        (finished), diverged and missing (seeds); bound ('' | high | low); status (finished |
+        partial: some seeds diverged | diverged | missing | hidden: a run without this number); and
+        weight_decay, eta_sum, steps, epochs, convention of the cell.
 
     Raises:
         UserError: Two runs share one (lr, wd, seed).
@@ -118,6 +119,7 @@ def average(runs: pd.DataFrame, value: str) -> pd.DataFrame:
     cells = parts[constant].first()
     cells[value] = parts["_value"].mean()
     cells["sd"] = parts["_value"].std(ddof=1)
+    cells["tie"] = parts[value.replace("_error", "_loss")].mean()
     cells["n"] = parts["_value"].count()
     cells["diverged"] = parts["_bad"].sum()
     cells["missing"] = parts["_gone"].sum()
@@ -133,6 +135,15 @@ def average(runs: pd.DataFrame, value: str) -> pd.DataFrame:
         "hidden",
     )
     return cells.reset_index()
+
+
+def ranked(cells: pd.DataFrame, value: str) -> pd.DataFrame:
+    """Sort the cells that can be best, the lowest first; among equal errors the lower loss.
+
+    A cell that is only a bound, or of which a seed diverged, is not among them.
+    """
+    usable = cells[(cells["status"] == "finished") & (cells["bound"] == "")]
+    return usable.sort_values([value, "tie", "lr", "wd"], kind="stable")
 
 
 def missing_runs(runs: pd.DataFrame, planned: Sequence[Mapping[str, object]]) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from matplotlib.colors import Normalize
 from matplotlib.patheffects import Normal, Stroke
 
 from experiments.report import coordinates, style
+from experiments.report.cells import ranked
 from experiments.runs_table import DIVERGED
 
 #: Distance of the wd = 0 column from the others, in columns.
@@ -28,10 +29,10 @@ def heatmap(
 ) -> Axes:
     """Draw ``value`` over log2 lr and log2 of the decay's coordinate, as in Figures 1 and 2.
 
-    Cells at wd = 0 stand apart at the end of no decay. The ``best`` lowest cells are ringed, the
-    lowest has a star. Grey with a cross: all seeds diverged; pale grey with a slash: some did.
-    Hatched: planned but not run. Blank: run, but without this number. A cell that is only a bound,
-    or beyond the scale, has the colour of ``norm``'s upper end.
+    Cells at wd = 0 stand apart at the end of no decay. The ``best`` lowest cells are ringed (equal
+    errors: the lower loss), the lowest has a star. Grey with a cross: all seeds diverged; pale grey
+    with a slash: some did. Hatched: planned but not run. Blank: run, but without this number. A
+    cell that is only a bound, or beyond the scale, has the colour of ``norm``'s upper end.
 
     Args:
         cells: One row a cell, from ``cells.average``.
@@ -154,10 +155,8 @@ def _fill(ax, boxes, cells, value, norm, shown) -> None:
 
 
 def _rings(ax, middle, cells, value, best, size) -> None:
-    """Ring the lowest cells that are values, not bounds; the lowest gets a star."""
-    usable = cells[(cells["status"] == "finished") & (cells["bound"] == "")]
-    ranked = usable.sort_values(value, kind="stable")[:best]
-    at = cells.index.get_indexer(ranked.index)
+    """Ring the lowest cells; the lowest of all gets a star."""
+    at = cells.index.get_indexer(ranked(cells, value)[:best].index)
     x, y = middle[at].T
     if len(at):
         ring = {"mfc": "none", "mec": "black", "mew": 0.7, "zorder": 4, "gid": "top"}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from experiments.report.cells import MISSING
+from experiments.report.cells import MISSING, ranked
 from experiments.report.heatmap import number
 from experiments.report.measure import Measured
 
@@ -62,8 +62,8 @@ def statistics_table(measured: Sequence[Measured], names: Sequence[str]) -> Tabl
 
 def best_cell(cells: pd.DataFrame, metric: str) -> pd.Series | None:
     """Return the lowest cell that is a value and of which no seed diverged, if there is one."""
-    usable = cells[(cells["status"] == "finished") & (cells["bound"] == "")]
-    return usable.loc[usable[metric].idxmin()] if len(usable) else None
+    order = ranked(cells, metric)
+    return order.iloc[0] if len(order) else None
 
 
 def estimate(row: pd.Series, decimals: int = 2) -> str:

@@ -23,6 +23,12 @@ def test_a_cell_with_a_diverged_seed_is_partial_and_never_the_best():
     assert best_cell(panel.cells, "test_error").lr == 0.2
 
 
+def test_among_equal_errors_the_lower_loss_is_the_best():
+    rows = [run(lr=lr, test_error=0.0, test_loss=loss) for lr, loss in ((0.1, 3.0), (0.2, 1.0))]
+    (panel,) = panels(frame(rows), "test_error")
+    assert best_cell(panel.cells, "test_error").lr == 0.2
+
+
 def test_panels_are_told_apart_by_what_varies_and_named_by_no_more():
     rows = [
         run(optim=optim, schedule=schedule, epochs=epochs, steps=int(100 * epochs))

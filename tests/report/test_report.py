@@ -116,6 +116,19 @@ def test_readme_tells_seeds_code_hardware_hours_and_the_note(toy, no_pictures):
     assert "heatmap.png" in text
 
 
+def test_the_papers_numbers_stand_beside_ours_where_asked(toy, no_pictures):
+    theirs = toy["results_dir"] / "paper"
+    theirs.mkdir(parents=True)
+    (theirs / "runs.csv").write_bytes((ROOT / "results" / "paper" / "runs.csv").read_bytes())
+    analyze("paper", settings=Settings(samples=0), **toy)
+    analyze("toy", settings=Settings(samples=0, paper="figure2"), **toy)
+    text = (toy["results_dir"] / "toy" / "README.md").read_text()
+    section = text.split("## Beside the paper")[1]
+    assert "| AdamW | 0.00 | -0.02 |" in section
+    with pytest.raises(UserError, match="paper=figure9 is not one of figure1, figure2, figureS3"):
+        analyze("toy", settings=Settings(samples=0, paper="figure9"), **toy)
+
+
 def test_another_axis_adds_figures_and_leaves_the_others(toy):
     analyze("toy", settings=QUICK, **toy)
     before = snapshot(toy["results_dir"] / "toy")

@@ -18,7 +18,7 @@ def main(cfg: DictConfig) -> None:
     typed = {override.split("=")[0] for override in HydraConfig.get().overrides.task}
     preset = analysis(options["experiment"])
     options |= {key: value for key, value in preset.items() if key not in typed}
-    print(report(options, planned(options["experiment"])))
+    print(report(options, planned(options["experiment"]), typed))
 
 
 if __name__ == "__main__":

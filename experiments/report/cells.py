@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.errors import UserError
-from experiments.report import style
+from experiments.report import coordinates, style
 from experiments.runs_table import COLUMNS, DIVERGED
 
 #: What is held fixed within a panel; any extra swept column joins them.
@@ -150,7 +150,7 @@ def missing_runs(runs: pd.DataFrame, planned: Sequence[Mapping[str, object]]) ->
     """Return a row of status ``missing`` for every planned run that the table does not hold.
 
     What a plan leaves unsaid is taken from the runs of the same optimizer, or of all, when these
-    agree on it.
+    agree on it; the convention of an optimizer without runs from its name.
     """
     names = [name for name in dict.fromkeys(k for cell in planned for k in cell) if name in runs]
     done = {tuple(map(_exact, row)) for row in runs[names].itertuples(index=False)}
@@ -159,22 +159,23 @@ def missing_runs(runs: pd.DataFrame, planned: Sequence[Mapping[str, object]]) ->
         return runs.iloc[:0]
     rows = pd.DataFrame([{name: cell.get(name) for name in names} for cell in absent])
     rows = rows.reindex(columns=runs.columns)
+    optims = rows["optim"].astype("string").fillna(_only(runs["optim"]))
     for name in runs.columns:
         if name in names or name in METRICS or name in ("id", "seconds", "date", "clipped"):
             continue
-        everywhere = _only(runs[name])
-        own = {optim: _only(group[name]) for optim, group in runs.groupby("optim")}
-        rows[name] = [own.get(optim, everywhere) for optim in _optims(rows, runs)]
-    rows["optim"] = _optims(rows, runs)
+        known = dict.fromkeys(optims.unique(), _only(runs[name]))
+        if name == "convention":
+            known = {optim: coordinates.convention_of(optim) for optim in known}
+        known |= {optim: _only(group[name]) for optim, group in runs.groupby("optim")}
+        rows[name] = [known[optim] for optim in optims]
+    rows["optim"] = optims
     for name in ("seed", "lr", "wd"):
         rows[name] = rows[name].fillna(_only(runs[name])).astype("float64")
     known = (runs["weight_decay"] / runs["wd"]).where(runs["wd"] > 0)
     rows["weight_decay"] = rows["wd"] * (_only(known.round(12)) or 1.0)
-    return rows.astype(runs.dtypes.to_dict()).assign(status=MISSING, clipped="")
-
-
-def _optims(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.Series:
-    return rows["optim"].astype("string").fillna(_only(runs["optim"]))
+    rows = rows.astype(runs.dtypes.to_dict()).assign(status=MISSING, clipped="")
+    words = [name for name in rows if rows[name].dtype == "string"]
+    return rows.fillna(dict.fromkeys(words, ""))
 
 
 def _only(column: pd.Series) -> Any:

@@ -27,6 +27,13 @@ AXES = ("typed", "lambda", "torch_wd", "shrink", "timescale")
 L2, LR_COUPLED = "l2", "lr_coupled"
 
 
+def convention_of(optim: str) -> str:
+    """Guess the convention of an optimizer that has no run yet from its name in configs/optim."""
+    if not optim.endswith("w"):
+        return L2
+    return LR_COUPLED if optim.startswith("torch_") else "decoupled"
+
+
 def check(axis: str) -> None:
     """Refuse an axis that does not exist."""
     if axis not in AXES:

@@ -36,6 +36,7 @@ def analyze(
     settings: Settings | None = None,
     planned: Sequence[Mapping[str, object]] | None = None,
     exported: pd.DataFrame | None = None,
+    with_readme: bool = True,
 ) -> Report:
     """Draw all that has been run of an experiment so far; safe while its sweep goes on.
 
@@ -46,25 +47,27 @@ def analyze(
         settings: Metric, axis, tolerances and the order of the panels.
         planned: The runs of its preset, to count and hatch those that are missing.
         exported: A runs table from elsewhere, used instead of the run folders.
+        with_readme: Write README.md too; a passing look in another metric or axis leaves it alone.
 
     Raises:
         UserError: There is no run of it; or a setting or the committed table is wrong.
     """
     settings = settings or Settings()
     runs_dir, folder = Path(runs_dir), Path(results_dir) / experiment
-    gathered = table.Gathered() if exported is not None else table.gather(runs_dir / experiment)
-    if exported is not None:
-        gathered.rows = exported.astype(object).where(exported.notna(), None).to_dict("records")
+    if exported is None:
+        gathered = table.gather(runs_dir / experiment)
+    else:
+        values = exported.astype(object).where(exported.notna(), None)
+        gathered = table.adopt(values.to_dict("records"))
     if gathered.corrupt:
-        names = "; ".join(gathered.corrupt)
-        log.warning("skipped %d corrupt run folders: %s", len(gathered.corrupt), names)
+        log.warning("skipped corrupt runs: %s", "; ".join(gathered.corrupt))
     rows = table.merge(table.read(folder / "runs.csv"), gathered.rows)
     if not rows:
         raise UserError(_nothing(experiment, gathered, runs_dir, Path(results_dir)))
     runs = table.frame(rows)
     measured = measure(_chosen(panels(runs, settings.metric, planned), settings.panels), settings)
     contents: dict[str, str | bytes] = {"runs.csv": table.render(rows)}
-    text = _fill(contents, experiment, measured, runs, folder)
+    text = _fill(contents, experiment, measured, runs, folder, with_readme)
     for name, content in contents.items():
         table.write(folder / name, content)
     paths = [folder / name for name in contents]
@@ -72,30 +75,30 @@ def analyze(
     return Report("\n".join(text), paths)
 
 
-def _fill(contents, experiment, measured: list[Measured], runs, folder: Path) -> list[str]:
+def _fill(contents, experiment, measured, runs, folder: Path, with_readme: bool) -> list[str]:
     """Add every table and figure to ``contents``; return the lines to print."""
     settings = measured[0].settings
-    suffix = "" if settings.metric == "test_error" else f"_{settings.metric}"
-    suffix += "" if settings.axis == "typed" else f"_{settings.axis}"
+    of = "" if settings.metric == "test_error" else f"_{settings.metric}"
+    suffix = of if settings.axis == "typed" else f"{of}_{settings.axis}"
     note = (folder / "NOTE.md").read_text() if (folder / "NOTE.md").exists() else ""
     figures: dict[str, str] = {}
     for name, page in summary.pages(measured).items():
-        stem = name or "heatmap"
+        stem, part = name or "heatmap", f"{name}_" if name else ""
         figures[f"{stem}{suffix}"] = readme.page_caption(page)
         drawn = {f"{stem}{suffix}": picture.heatmaps(picture.arrange(page), _first(note))}
         if both := twin(page):
-            drawn[f"{name + '_' if name else ''}twin"] = picture.heatmaps([both], _first(note))
-            figures[f"{name + '_' if name else ''}twin"] = TWIN.format(style.label("adamw"))
-        drawn[f"{name + '_' if name else ''}tuning{suffix}"] = curves.tuning_curves(page)
+            drawn[f"{part}twin{of}"] = picture.heatmaps([both], _first(note))
+            figures[f"{part}twin{of}"] = TWIN.format(style.label("adamw"))
+        drawn[f"{part}tuning{of}"] = curves.tuning_curves(page)
         for file, figure in drawn.items():
             contents |= {f"{file}.{k}": data for k, data in picture.render(figure).items()}
     contents[f"decoupling{suffix}.csv"] = summary.csv(summary.tidy(measured))
-    contents[f"tuning{suffix}.csv"] = summary.csv(summary.curves(measured))
+    contents[f"tuning{of}.csv"] = summary.csv(summary.curves(measured))
     found = matching.matches([one.panel for one in measured], settings.metric)
     for match in found:
-        contents[f"matching_{match.second.optim}.csv"] = summary.csv(match.pairs)
+        contents[f"matching_{match.second.optim}{of}.csv"] = summary.csv(match.pairs)
     remarks = [match.text() for match in found]
-    if settings.axis == "typed":
+    if with_readme:
         shown = {f"{name}.png": text for name, text in figures.items()}
         paper = _paper(folder.parent, settings.paper)
         options = {"note": note, "paper": paper, "remarks": remarks}
@@ -183,7 +186,7 @@ def _open_ends(measured: list[Measured], gathered: table.Gathered) -> list[str]:
     if missing := summary.unfinished(measured):
         lines.append(f"{missing} planned runs are missing")
     if gathered.unfinished:
-        lines.append(f"{gathered.unfinished} run folders are unfinished (running, or killed)")
+        lines.append(f"{gathered.unfinished} runs are unfinished (running, or killed)")
     if gathered.corrupt:
-        lines.append(f"{len(gathered.corrupt)} run folders are corrupt and were skipped")
+        lines.append(f"{len(gathered.corrupt)} runs are corrupt and were skipped")
     return lines

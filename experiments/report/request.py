@@ -1,6 +1,6 @@
 """A request for a report: the keys of ``configs/analyze``, checked and carried out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,21 @@ from experiments.report import table
 from experiments.report.measure import Settings
 from experiments.report.report import analyze
 
+#: Typed on the command line, these ask for a passing look, which leaves README.md alone.
+LOOKS = {"metric", "axis", "panels", "level", "tolerance", "near"}
 
-def report(options: Mapping[str, Any], planned: Sequence[Mapping[str, object]] | None) -> str:
+
+def report(
+    options: Mapping[str, Any],
+    planned: Sequence[Mapping[str, object]] | None = None,
+    typed: Collection[str] = (),
+) -> str:
     """Make the report that the keys of ``configs/analyze`` ask for; return its summary.
+
+    Args:
+        options: Every key of the configuration, with the preset's settings in it.
+        planned: The runs of the preset, if there is one.
+        typed: The keys that were given on the command line.
 
     Raises:
         UserError: A key is unknown or has a value that it cannot have, or there are no runs.
@@ -35,7 +47,8 @@ def report(options: Mapping[str, Any], planned: Sequence[Mapping[str, object]] |
         from experiments.wandb_runs import log_figures, runs_table
 
         exported = runs_table(project, name)
-    made = analyze(name, **folders, settings=settings, planned=planned, exported=exported)
+    inputs = {"planned": planned, "exported": exported, "with_readme": not LOOKS & set(typed)}
+    made = analyze(name, **folders, settings=settings, **inputs)
     if mirror:
         log_figures(project, name, [str(path) for path in made.figures])
     return made.text

@@ -51,6 +51,17 @@ def gather(folder: Path) -> Gathered:
     return found
 
 
+def adopt(rows: Iterable[Mapping[str, Any]]) -> Gathered:
+    """Check rows that come from elsewhere as those of run folders are; name those that fail."""
+    found = Gathered()
+    for row in rows:
+        try:
+            found.rows.append(_checked(row))
+        except (ValueError, TypeError) as error:
+            found.corrupt.append(f"{row.get('id')} ({str(error).splitlines()[0]})")
+    return found
+
+
 def _checked(values: Any) -> dict[str, Any]:
     if not isinstance(values, Mapping):
         raise ValueError("result.json is not a JSON object")
@@ -149,7 +160,8 @@ def frame(rows: list[Mapping[str, str]]) -> pd.DataFrame:
             table[name] = pd.to_numeric(column).astype("float64")
         except (ValueError, TypeError):
             if name in COLUMNS:
-                raise UserError(f"column {name} of the runs table holds text: {column}") from None
+                bad = next(value for value in column.dropna() if _natural(value)[0])
+                raise UserError(f"runs table: {name}={bad!r} is not a number") from None
             table[name] = column.astype("string").fillna("")
     return table
 

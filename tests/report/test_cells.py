@@ -69,6 +69,7 @@ def test_planned_runs_that_are_not_there_become_missing_cells():
     done += [run(optim="adamw", lr=2e-3, seed=0)]
     adam, adamw = panels(frame(done), "test_error", plan)
     assert list(adam.cells.status) == ["missing", "missing"]
+    assert set(adam.cells.convention) == {"l2"}
     assert list(adamw.cells.status) == ["finished", "finished"]
     assert list(adamw.cells.missing) == [0, 1]
     assert list(adamw.cells.n) == [2, 1]

@@ -71,8 +71,8 @@ def test_corrupt_and_unfinished_folders_are_said_and_the_rest_is_drawn(toy, capl
     (toy["runs_dir"] / "toy" / "half" / "result.json").write_text('{"id": ')
     (toy["runs_dir"] / "toy" / "going").mkdir()
     made = analyze("toy", settings=QUICK, **toy)
-    assert "skipped 1 corrupt run folders: half (" in caplog.text
-    assert "1 run folders are unfinished" in made.text
+    assert "skipped corrupt runs: half (" in caplog.text
+    assert "1 runs are unfinished" in made.text
     assert "heatmap.png" in made.text
 
 
@@ -132,11 +132,11 @@ def test_the_papers_numbers_stand_beside_ours_where_asked(toy, no_pictures):
 def test_another_axis_adds_figures_and_leaves_the_others(toy):
     analyze("toy", settings=QUICK, **toy)
     before = snapshot(toy["results_dir"] / "toy")
-    analyze("toy", settings=Settings(samples=0, axis="torch_wd"), **toy)
+    look = Settings(samples=50, axis="torch_wd")
+    analyze("toy", settings=look, with_readme=False, **toy)
     after = snapshot(toy["results_dir"] / "toy")
     assert set(after) - set(before) >= {"heatmap_torch_wd.png", "decoupling_torch_wd.csv"}
-    changed = {name for name in before if before[name] != after[name]}
-    assert changed <= {"twin.png", "twin.svg"}  # these have no intervals without samples
+    assert all(after[name] == content for name, content in before.items())
 
 
 def test_panels_chooses_optimizers_and_their_order(toy, no_pictures):
@@ -147,11 +147,12 @@ def test_panels_chooses_optimizers_and_their_order(toy, no_pictures):
 
 
 def test_an_exported_table_takes_the_place_of_run_folders(toy, tmp_path, no_pictures):
-    exported = pd.DataFrame([run(lr=lr) for lr in (0.1, 0.2)])
+    exported = pd.DataFrame([run(lr=lr) for lr in (0.1, 0.2)] + [run(id="odd", status="lost")])
     made = analyze(
         "far", settings=QUICK, exported=exported, results_dir=tmp_path / "r", runs_dir=tmp_path
     )
     assert "2/2" in made.text
+    assert "1 runs are corrupt" in made.text
 
 
 def test_torch_runs_are_compared_with_ours_at_equal_lambda(toy):
@@ -187,6 +188,30 @@ def test_bad_settings_are_refused_in_one_line(toy, bad, message):
         report({"experiment": "toy"} | toy | OPTIONS | bad, None)
     assert "\n" not in str(caught.value)
     assert not toy["results_dir"].exists()
+
+
+def command(*arguments, folder):
+    """Run analyze.py as a person does, in an empty folder."""
+    words = [sys.executable, str(ROOT / "analyze.py"), *arguments]
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_the_command_draws_an_experiment_and_prints_its_table(toy, tmp_path):
+    done = command("experiment=toy", "samples=0", "metric=test_loss", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "best test loss" in done.stdout
+    assert "wrote results/toy/runs.csv results/toy/heatmap_test_loss.png" in done.stdout
+    names = {path.name for path in (tmp_path / "results" / "toy").iterdir()}
+    assert names >= {"heatmap_test_loss.svg", "decoupling_test_loss.csv"}
+    assert not names & {"README.md", "heatmap.png", "twin.png"}
+
+
+def test_the_command_refuses_an_experiment_without_runs_in_one_line(toy, tmp_path):
+    done = command("experiment=tyo", folder=tmp_path)
+    assert done.returncode != 0
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "did you mean toy?" in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"]
 
 
 def test_importing_reports_pulls_in_neither_torch_nor_hydra_nor_wandb():

@@ -88,6 +88,11 @@ def test_a_file_that_is_no_runs_table_is_refused_with_its_name(tmp_path, content
         table.read(tmp_path / "runs.csv")
 
 
+def test_text_in_a_column_of_numbers_is_named():
+    with pytest.raises(UserError, match="runs table: lr='fast' is not a number"):
+        table.frame(table.merge([{"id": "a", "lr": "fast"}], []))
+
+
 def test_writing_replaces_the_file_in_one_step_and_leaves_nothing_else(tmp_path):
     table.write(tmp_path / "deep" / "runs.csv", "old")
     table.write(tmp_path / "deep" / "runs.csv", b"new")

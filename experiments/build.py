@@ -30,9 +30,16 @@ def check(config: Config) -> None:
     """
     validate(config)
     task = build_task(config)
-    model = build_model(config, task)
-    budget = build_budget(config, task)
-    build_optimizer(config, model, build_decay(config, task, build_schedule(config, budget))[0])
+    _check_model(json.dumps([config["model"], config["task"], task.network]))
+    schedule = build_schedule(config, build_budget(config, task))
+    build_optimizer(config, nn.Linear(1, 1), build_decay(config, task, schedule)[0])
+
+
+@lru_cache(maxsize=64)
+def _check_model(key: str) -> None:
+    """Build a network and drop it; the cells of a sweep mostly share theirs."""
+    model, task, network = json.loads(key)
+    _network(model, task, network)
 
 
 def build_task(config: Config) -> Task:
@@ -52,13 +59,17 @@ def _task(key: str) -> Task:
 def build_model(config: Config, task: Task) -> nn.Module:
     """Return the network with the weights that the seed gives it, on the CPU."""
     with seeded(config["seed"], "init"):
-        try:
-            return _make("model", config["model"])(**task.network)
-        except TypeError as error:
-            raise UserError(
-                f"model={config['model'].get('name')} does not fit task="
-                f"{config['task'].get('name')}, which offers {', '.join(task.network)}"
-            ) from error
+        return _network(config["model"], config["task"], task.network)
+
+
+def _network(model: Config, task: Config, network: dict[str, int]) -> nn.Module:
+    try:
+        return _make("model", model)(**network)
+    except TypeError as error:
+        raise UserError(
+            f"model={model.get('name')} does not fit task={task.get('name')}, "
+            f"which offers {', '.join(network)}"
+        ) from error
 
 
 def build_budget(config: Config, task: Task) -> Budget:

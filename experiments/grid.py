@@ -4,6 +4,7 @@ import copy
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
 
 from experiments.errors import UserError
 from experiments.identity import cell_name
@@ -30,16 +32,18 @@ class Cell:
 
     Attributes:
         overrides: What distinguishes it, as ``key=value``.
-        config: Its composed configuration, with Hydra's part.
+        config: Its composed configuration; of Hydra's part, ``hydra.sweep`` is left.
     """
 
     overrides: tuple[str, ...]
     config: DictConfig
 
+    @cached_property
     def job(self) -> dict[str, Any]:
         """Return the configuration without Hydra's part, resolved to plain values."""
         return _plain(self.config)
 
+    @cached_property
     def folder(self) -> Path:
         """Return its run folder."""
         return Path(self.config.hydra.sweep.dir) / self.config.hydra.sweep.subdir
@@ -129,28 +133,35 @@ def compose(
     Raises:
         HydraException: An entry, a key or a value is not known.
     """
+    parse = cache(OverridesParser.create().parse_override)
+    is_group = cache(lambda key: bool(loader.get_group_options(key)))
     bases: dict[tuple[str, ...], DictConfig] = {}
     cells = []
-    parser = OverridesParser.create()
-    for cell in overrides:
+    for words in overrides:
         groups, values = [], []
-        for override in parser.parse_overrides(list(cell)):
-            is_group = bool(loader.get_group_options(override.key_or_group))
+        for word in words:
+            override = parse(word)
             special = override.is_add() or override.is_force_add() or override.is_delete()
-            (groups if special or is_group else values).append(override)
+            whole = special or is_group(override.key_or_group)
+            (groups if whole else values).append(override)
         key = tuple(override.input_line for override in groups)
         if key not in bases:
-            bases[key] = loader.load_configuration(
-                "train", [*hydra_overrides, *key], run_mode=RunMode.MULTIRUN
-            )
+            bases[key] = _base(loader, [*hydra_overrides, *key])
         config = copy.deepcopy(bases[key])
         for override in values:
             try:
                 OmegaConf.update(config, override.key_or_group, override.value())
-            except Exception as error:
+            except OmegaConfBaseException as error:
                 raise ConfigCompositionException(str(error)) from error
-        cells.append(Cell(tuple(cell), config))
+        cells.append(Cell(tuple(words), config))
     return cells
+
+
+def _base(loader: ConfigLoader, overrides: Sequence[str]) -> DictConfig:
+    config = loader.load_configuration("train", list(overrides), run_mode=RunMode.MULTIRUN)
+    with read_write(config), open_dict(config):
+        config.hydra = {"sweep": config.hydra.sweep}
+    return config
 
 
 def swept_keys(overrides: Sequence[Sequence[str]]) -> list[str]:

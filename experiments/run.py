@@ -47,6 +47,8 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     if row is not None:
         log.info("already in %s/%s/runs.csv", config["results_dir"], config["name"])
         return row
+    build.check(config)
+    device = resolve_device(config["device"])
     files = RunFolder(folder, config, run_id)
     row = files.result()
     if row is not None:
@@ -54,12 +56,13 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         return row
     if config["threads"] is not None:
         torch.set_num_threads(config["threads"])
-    return _train(config, run_id, files)
+    return _train(config, run_id, files, device)
 
 
-def _train(config: dict[str, Any], run_id: str, files: RunFolder) -> dict[str, Any]:
+def _train(
+    config: dict[str, Any], run_id: str, files: RunFolder, device: torch.device
+) -> dict[str, Any]:
     started = time.monotonic()
-    device = resolve_device(config["device"])
     precision = resolve_precision(config["precision"], device)
     task = build.build_task(config).to(device)
     budget = build.build_budget(config, task)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EXTRA = "extra_columns"  # summary key: names of a row's columns that the schema does not have
-CLOSE_TIMEOUT = 5.0  # seconds that the end of the process waits for W&B's service
+CLOSE_TIMEOUT = 3.0  # seconds that the end of the process waits for W&B's service
 READ_TIMEOUT = 60.0  # seconds for reading one local file
 PROBE = 1 << 17  # bytes
 
@@ -99,7 +99,7 @@ class Session:
 
     def _at_exit(self) -> None:
         """End the service, with no traceback if it was killed and no waiting if it hangs."""
-        if self._pid == os.getpid() and not self.off:
+        if self._pid == os.getpid():
             self._closing.set()
             self._closer.join(CLOSE_TIMEOUT)
 

@@ -66,7 +66,7 @@ class LocalLauncher(Launcher):
             logging_redirect_tqdm(),
         ):
             futures = {
-                pool.schedule(_run, args=(_on_gpu(cell.job(), gpus, i), str(cell.folder()))): i
+                pool.schedule(_run, args=(_on_gpu(cell.job, gpus, i), str(cell.folder))): i
                 for i, cell in enumerate(cells)
             }
             try:
@@ -92,9 +92,9 @@ def _collect(future: Any, cell: grid.Cell) -> JobReturn:
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
     else:
         return result
-    log.error("%s failed: %s", cell.folder(), reason)
+    log.error("%s failed: %s", cell.folder, reason)
     result.status = JobStatus.FAILED
-    result.return_value = UserError(f"{cell.folder()} failed: {reason}")
+    result.return_value = UserError(f"{cell.folder} failed: {reason}")
     return result
 
 

@@ -55,7 +55,7 @@ class GridSweeper(Sweeper):
         jobs = [[*shared, *cell] for cell in overrides]
         cells = grid.compose(self.loader, jobs, self.config.hydra.overrides.hydra)
         for cell in cells:
-            check(cell.job())
+            check(cell.job)
         missing = [i for i, cell in enumerate(cells) if not _finished(cell)]
         if len(missing) < len(cells):
             log.info("%d of %d cells are finished already", len(cells) - len(missing), len(cells))
@@ -71,9 +71,9 @@ class GridSweeper(Sweeper):
 
 
 def _finished(cell: grid.Cell) -> bool:
-    config = cell.job()
+    config = cell.job
     rows = committed(config["results_dir"], config["name"])
-    return identity(config) in rows or (cell.folder() / "result.json").exists()
+    return identity(config) in rows or (cell.folder / "result.json").exists()
 
 
 def _split_preset(arguments: list[str]) -> tuple[list[str], list[str]]:

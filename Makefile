@@ -1,0 +1,38 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install lock quickstart test lint check figures clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: .venv/stamp  ## Make .venv from requirements.lock
+
+.venv/stamp: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --editable .
+	touch $@
+
+lock: .venv/stamp  ## Write what .venv holds to requirements.lock (torch pins the nvidia wheels itself)
+	$(BIN)/pip freeze --exclude-editable | grep -vE '^(nvidia|cuda)-' > requirements.lock
+
+quickstart: install  ## Adam + L2 against AdamW over lr x wd: sweep, picture and table in three minutes
+	$(BIN)/python train.py -m experiment=quickstart
+	$(BIN)/python analyze.py experiment=quickstart
+
+test: install  ## All tests: CPU only, no network
+	$(BIN)/pytest
+
+lint: install  ## Ruff, checking only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+check: lint test  ## All that CI runs
+
+figures: install  ## Redraw the figures of results/ from the committed tables
+	for table in results/*/runs.csv; do $(BIN)/python analyze.py experiment=$$(basename $$(dirname $$table)) || exit 1; done
+
+clean:  ## Remove caches and .venv, never runs or results
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis *.egg-info

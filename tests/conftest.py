@@ -1,0 +1,61 @@
+"""What several folders of tests need: composed configurations and a small CIFAR."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import open_dict
+
+from experiments import grid
+
+#: Overrides under which a run of modular addition takes a fraction of a second.
+TINY = ("tracker=none", "progress=false", "task.modulus=7", "epochs=4", "eval_every=2",
+        "warmup_epochs=1", "batch_size=8", "model.width=8", "model.heads=2")  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def in_tmp(tmp_path, monkeypatch):
+    """Work in an empty folder, where runs/ and results/ then appear."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def composed(*overrides):
+    """Return the configuration of ``train.py`` under overrides, as Hydra hands it to a run."""
+    config = grid.default(*overrides)
+    with open_dict(config):
+        del config["hydra"]
+    return config
+
+
+@pytest.fixture
+def fake_cifar(tmp_path):
+    """A folder in Hugging Face's layout with 40 training and 20 test images of random pixels."""
+    import pyarrow
+    import pyarrow.parquet
+    from PIL import Image
+
+    generator = np.random.default_rng(0)
+    folder = tmp_path / "data" / "cifar10"
+    folder.mkdir(parents=True)
+    for part, size in (("train", 40), ("test", 20)):
+        pixels = generator.integers(0, 256, (size, 32, 32, 3), dtype=np.uint8)
+        encoded = []
+        for image in pixels:
+            buffer = io.BytesIO()
+            Image.fromarray(image).save(buffer, "PNG")
+            encoded.append({"bytes": buffer.getvalue(), "path": None})
+        labels = np.arange(size) % 10
+        table = pyarrow.table({"img": encoded, "label": labels})
+        pyarrow.parquet.write_table(table, folder / f"{part}-00000-of-00001.parquet")
+        np.save(folder / f"{part}.npy", pixels)
+    return folder.parent

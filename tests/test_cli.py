@@ -1,0 +1,180 @@
+"""What a person sees: one clear line for a mistake, one line at the end of a run."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import TINY
+
+ROOT = Path(__file__).parents[1]
+#: Many commands in one process, each through the entry point; prints exit code and stderr.
+MANY = """
+import contextlib, io, json, runpy, sys
+sys.path.insert(0, {root!r})
+from hydra.core.global_hydra import GlobalHydra
+for words in json.loads(sys.stdin.read()):
+    GlobalHydra.instance().clear()
+    sys.argv = ["train.py", *words]
+    errors = io.StringIO()
+    code = 0
+    with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            runpy.run_path({root!r} + "/train.py", run_name="__main__")
+        except SystemExit as exit:
+            code = exit.code
+    print(json.dumps([code, errors.getvalue()]))
+"""
+
+MISTAKES = {
+    "wdd=0.1": "there is no key wdd; did you mean wd?",
+    "optim.betass=1": "did you mean optim.betas?",
+    "optim=adamm": "did you mean optim=adam?",
+    "optin=adam": "optin",
+    "task=cifar": "did you mean task=cifar10?",
+    "schedule=cosin": "did you mean schedule=cosine?",
+    "experiment=modula": "did you mean experiment=modular?",
+    "wd=abc": "wd: Value 'abc'",
+    "wd=-1": "wd must be at least 0 and finite, got -1",
+    "wd=inf": "wd must be at least 0 and finite, got inf",
+    "wd=1.5": "weight_decay",
+    "lr=0": "lr must be positive and finite, got 0",
+    "lr=nan": "lr must be positive and finite, got nan",
+    "seed=0.5": "seed: Value '0.5'",
+    "epochs=0": "epochs must be positive and finite, got 0",
+    "batch_size=0": "batch_size must be at least 1 and finite, got 0",
+    "task.modulus=1": "task.modulus must be at least 2, got 1",
+    "task.train_fraction=0": "task.train_fraction must lie in (0, 1)",
+    "task.train_fraction=1": "task.train_fraction must lie in (0, 1)",
+    "model.width=30": "model.width must be a multiple of model.heads, got width 30, heads 4",
+    "model=resnet8": "model=resnet8 does not fit task=modular",
+    "precision=fp16": "precision must be one of auto, fp32, bf16, got 'fp16'",
+    "no_decay=all": "no_decay must be one of none, norm_and_bias, got 'all'",
+    "betas=[0.9,1.0]": "betas",
+    "warmup_epochs=900": "warmup_epochs must be less than epochs=834, got 900",
+    "schedule.factor=2": "schedule.factor",
+    "device=tpu": "device must be auto, cpu or a GPU that is here, got tpu",
+    "validation_size=5000": "validation_size must lie in [0, 1104)",
+    "name=../up": "name must be a plain folder name",
+    "name=/abs": "name must be a plain folder name",
+    "+foo=1": "there is no key foo",
+    "+optim.foo=1": "optim=adamw reads no key optim.foo",
+    "+task.modulos=3": "did you mean task.modulus?",
+    "task=cifar10": "Three ways to get it",
+    "hydra.run.dir=/dev/null/x": "/dev/null",
+}
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mistakes")
+    import json
+
+    commands = [["tracker=none", "data_dir=nowhere", word] for word in MISTAKES]
+    done = subprocess.run(
+        [sys.executable, "-c", MANY.format(root=str(ROOT))], input=json.dumps(commands),
+        capture_output=True, text=True, cwd=folder,
+        env={"PATH": "", "HOME": str(folder), "http_proxy": "http://127.0.0.1:9",
+             "https_proxy": "http://127.0.0.1:9"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return dict(zip(MISTAKES, lines, strict=True)), folder
+
+
+@pytest.mark.parametrize("word", MISTAKES)
+def test_a_mistake_is_one_clear_line_and_exit_code_2(outcomes, word):
+    code, errors = outcomes[0][word]
+    lines = [line for line in errors.splitlines() if "Downloading" not in line]
+    assert code == 2, errors
+    assert len(lines) == 1, errors
+    assert lines[0].startswith("error: ")
+    assert MISTAKES[word] in lines[0]
+
+
+def test_a_mistake_leaves_nothing_behind(outcomes):
+    left = [path for path in outcomes[1].rglob("*") if path.is_file()]
+    assert left == []
+    assert not (outcomes[1] / "runs").exists()
+
+
+def train(*words, cwd):
+    return subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), *words], capture_output=True, text=True, cwd=cwd
+    )
+
+
+def test_a_run_ends_with_one_line_and_the_same_command_finds_it_finished(in_tmp):
+    done = train(*TINY, "optim=adamw", "lr=1e-3", "wd=3e-3", cwd=in_tmp)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("adamw lr=0.001 wd=0.003 seed=0: test error ")
+    folder = Path(line.rsplit(", ", 1)[1])
+    assert (in_tmp / folder / "result.json").exists()
+    assert folder.parts[:2] == ("runs", "adhoc")
+    again = train(*TINY, "optim=adamw", "lr=1e-3", "wd=3e-3", cwd=in_tmp)
+    assert again.stdout == done.stdout
+    assert "already finished" in again.stderr
+
+
+def test_a_preset_sweep_without_m_is_refused_with_the_command_to_type(in_tmp):
+    done = train("experiment=quickstart", "seed=1", cwd=in_tmp)
+    assert done.returncode == 2
+    assert "type: python train.py -m experiment=quickstart seed=1" in done.stderr
+    assert not list(in_tmp.iterdir())
+
+
+def test_a_sweep_runs_every_cell_and_again_only_what_is_missing(in_tmp):
+    words = ["-m", *TINY, "optim=adam,adamw", "lr=1e-3,3e-3", "wd=1e-4,1e-3"]
+    done = train(*words, cwd=in_tmp)
+    assert done.returncode == 0, done.stderr
+    results = sorted((in_tmp / "runs" / "adhoc").glob("*/result.json"))
+    assert len(results) == 8
+    before = {path: path.stat().st_mtime_ns for path in results}
+    results[0].unlink()
+    again = train(*words, cwd=in_tmp)
+    assert "7 of 8 cells are finished already" in again.stderr
+    after = {path: path.stat().st_mtime_ns for path in results}
+    assert [path for path in results if before[path] != after[path]] == results[:1]
+
+
+def test_a_bad_cell_is_refused_before_the_first_one_runs(in_tmp):
+    done = train("-m", *TINY, "lr=1e-3,-1", cwd=in_tmp)
+    assert done.returncode == 2
+    assert "error: lr must be positive and finite, got -1" in done.stderr
+    assert not list(in_tmp.rglob("result.json"))
+
+
+def test_a_swept_key_without_a_column_is_recorded(in_tmp):
+    import json
+
+    done = train("-m", *TINY, "model.width=8,16", cwd=in_tmp)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(path.read_text()) for path in in_tmp.rglob("result.json")]
+    assert sorted(row["model.width"] for row in rows) == [8, 16]
+
+
+@pytest.mark.slow
+def test_a_cell_that_fails_or_is_killed_stops_no_other_and_is_named(in_tmp):
+    (in_tmp / "sitecustomize.py").write_text(
+        "import os, experiments.run as r\n"
+        "original = r.run\n"
+        "def run(cfg, folder):\n"
+        "    if cfg.seed == 1: raise RuntimeError('broken cell')\n"
+        "    if cfg.seed == 2: os.kill(os.getpid(), 9)\n"
+        "    return original(cfg, folder)\n"
+        "r.run = run\n"
+    )
+    import os
+
+    env = os.environ | {"PYTHONPATH": f"{in_tmp}:{ROOT}"}
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), "-m", *TINY, "seed=range(4)"],
+        capture_output=True, text=True, cwd=in_tmp, env=env,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "seed=1" in done.stderr
+    assert "broken cell" in done.stderr
+    assert "killed" in done.stderr
+    assert "2 of 4 cells failed" in done.stderr
+    assert len(list(in_tmp.rglob("result.json"))) == 2

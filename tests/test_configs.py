@@ -1,0 +1,110 @@
+"""Every entry of configs/ composes, and builds what its name says."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import composed
+from omegaconf import OmegaConf
+
+from experiments import build, grid
+from experiments.runs_table import COLUMNS
+from experiments.schema import RunConfig
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+def entries(group):
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+def plain(*overrides):
+    return OmegaConf.to_container(composed(*overrides), resolve=True)
+
+
+@pytest.mark.parametrize(
+    ("group", "entry"),
+    [
+        (g, e)
+        for g in ("task", "model", "optim", "schedule", "decay", "tracker")
+        for e in entries(g)
+    ],
+)
+def test_an_entry_is_named_after_its_file(group, entry):
+    assert plain(f"{group}={entry}")[group]["name"] == entry
+
+
+@pytest.mark.parametrize("name", entries("optim"))
+def test_an_optimizer_entry_builds_its_namesake_with_the_axes_of_the_command_line(name):
+    config = plain(f"optim={name}", "lr=0.5", "wd=0.25")
+    optimizer = build.build_optimizer(config, torch.nn.Linear(2, 2), 0.25)
+    kind = type(optimizer)
+    assert kind.__name__.lower() == name.removeprefix("torch_")
+    assert kind.__module__.startswith("torch.optim") == (
+        config["optim"]["_target_"].startswith("torch.")
+    )
+    (group,) = optimizer.param_groups
+    assert (group["lr"], group["weight_decay"]) == (0.5, 0.25)
+
+
+@pytest.mark.parametrize("name", entries("optim"))
+def test_an_optimizer_entry_states_the_convention_it_follows(name):
+    """One step without gradient: who shrinks weights, and by what."""
+    config = plain(f"optim={name}", "lr=0.5", "wd=0.25")
+    weights = torch.nn.Linear(2, 2, bias=False)
+    torch.nn.init.ones_(weights.weight)
+    optimizer = build.build_optimizer(config, weights, 0.25)
+    weights.weight.grad = torch.zeros(2, 2)
+    optimizer.step()
+    shrink = 1 - weights.weight[0, 0].item()
+    expected = {"decoupled": 0.25, "lr_coupled": 0.5 * 0.25}
+    convention = config["optim"]["convention"]
+    if convention in expected:
+        assert shrink == pytest.approx(expected[convention])
+    else:
+        assert convention == "l2"
+        assert shrink == pytest.approx(0.125 if "sgd" in name else shrink)
+        assert shrink > 0
+
+
+@pytest.mark.parametrize("name", entries("schedule"))
+def test_a_schedule_entry_builds_and_starts_at_one(name):
+    config = plain(f"schedule={name}", "warmup_epochs=0")
+    task = build.build_task(config)
+    budget = build.build_budget(config, task)
+    eta = build.build_schedule(config, budget)
+    assert eta(0) == 1
+    assert all(0 <= eta(step) <= 1 for step in range(budget.steps))
+
+
+@pytest.mark.parametrize("name", entries("experiment"))
+def test_a_preset_is_named_after_its_file_and_sweeps_known_keys(name):
+    preset = grid.default(f"experiment={name}")
+    assert preset.name == name
+    for cell in grid.planned(name):
+        assert set(cell) <= set(COLUMNS) | {"betas"}, cell
+
+
+@pytest.mark.parametrize("name", [n for n in entries("experiment") if n != "adhoc"])
+def test_the_cells_of_a_preset_compose_to_folders_of_their_own_and_pass_the_checks(name):
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra._internal.utils import create_config_search_path
+
+    preset = grid.default(f"experiment={name}")
+    loader = ConfigLoaderImpl(config_search_path=create_config_search_path(str(CONFIGS)))
+    cells = grid.combinations(preset.hydra.sweeper.params, preset.hydra.sweeper.grids, [])
+    jobs = [[f"experiment={name}", "tracker=none", *cell] for cell in cells]
+    composed_cells = grid.compose(loader, jobs)
+    folders = {cell.folder for cell in composed_cells}
+    assert len(folders) == len(cells) == len(grid.planned(name))
+    for cell in composed_cells[::9]:
+        build.check(cell.job)
+
+
+def test_the_help_names_every_group_and_every_key_of_the_schema_has_a_default():
+    config = grid.default()
+    keys = {key for key in RunConfig.__dataclass_fields__ if OmegaConf.is_missing(config, key)}
+    assert keys == set()
+    template = config.hydra.help.template
+    assert "$APP_CONFIG_GROUPS" in template
+    assert template.count("python train.py") >= 3

@@ -1,0 +1,92 @@
+"""Which cells a sweep has, and that composing many is the same as composing each."""
+
+import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.types import RunMode
+
+from experiments import grid
+from experiments.errors import UserError
+from experiments.identity import cell_name
+from experiments.schema import register
+
+GRIDS = [{"optim": "adam", "wd": "1e-6,1e-4"}, {"optim": "adamw,torch_adamw", "wd": "1e-3"}]
+
+
+def cells(arguments=(), params=None, grids=GRIDS):
+    shared = {"seed": "range(2)"} if params is None else params
+    return [dict(word.split("=") for word in cell)
+            for cell in grid.combinations(shared, grids, list(arguments))]  # fmt: skip
+
+
+def test_the_cells_are_the_union_of_the_products():
+    assert len(cells()) == 2 * 2 + 2 * 2
+    assert {"seed": "1", "optim": "adam", "wd": "1e-06"} in [
+        {**cell, "wd": f"{float(cell['wd']):g}"} for cell in cells()
+    ]
+
+
+def test_an_argument_replaces_a_shared_axis():
+    assert {cell["seed"] for cell in cells(["seed=7"])} == {"7"}
+    assert len(cells(["seed=7"])) == 4
+
+
+def test_an_argument_selects_among_the_values_of_the_grids():
+    assert {cell["optim"] for cell in cells(["optim=adam"])} == {"adam"}
+    assert {cell["optim"] for cell in cells(["optim=adamw"])} == {"adamw"}
+    assert {c["optim"] for c in cells(["optim=adam,adamw"])} == {"adam", "adamw"}
+
+
+def test_a_value_that_no_grid_has_replaces_the_axis_and_no_cell_comes_twice():
+    assert {cell["optim"] for cell in cells(["optim=sgd"])} == {"sgd"}
+    assert len(cells(["optim=sgd", "wd=1"])) == 2
+
+
+def test_without_grids_the_cells_are_a_plain_product():
+    assert len(cells(["lr=1e-3,1e-2", "wd=0,1,2"], params={}, grids=[])) == 6
+
+
+def test_an_interval_is_refused():
+    with pytest.raises(UserError, match="lr=interval.*no list"):
+        cells(["lr=interval(0,1)"])
+
+
+def loader():
+    return ConfigLoaderImpl(config_search_path=create_config_search_path(str(grid.CONFIGS)))
+
+
+def test_composing_many_cells_gives_what_hydra_composes_for_each():
+    register()
+    jobs = [
+        ["optim=adam", "lr=0.01", "wd=0"],
+        ["optim=adam", "lr=0.1", "wd=1e-3", "task.modulus=31"],
+        ["optim=sgd", "lr=0.1", "optim.momentum=0.5", "betas=[0.8,0.9]"],
+        ["task=cifar10_small", "optim=adamw", "name=x.y"],
+    ]
+    for words, cell in zip(jobs, grid.compose(loader(), jobs), strict=True):
+        whole = loader().load_configuration("train", words, run_mode=RunMode.MULTIRUN)
+        assert cell.job == grid.Cell(tuple(words), whole).job
+
+
+def test_swept_keys_without_a_column_are_found():
+    jobs = [["lr=1", "task.modulus=31"], ["lr=2", "task.modulus=47"]]
+    assert grid.swept_keys(jobs) == ["task.modulus"]
+
+
+def test_a_cell_keeps_to_the_runs_folder_whatever_its_values():
+    config = grid.default("optim=adam").copy()
+    job = grid.Cell((), config).job
+    for name in ("../../etc", "/absolute", "line\nbreak", "é" * 300, "a b;rm"):
+        job["optim"]["name"] = name
+        cell = cell_name(job)
+        assert set(cell) <= set(
+            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.=_+-"
+        )
+        assert "/" not in cell
+        assert len(cell) < 120
+
+
+def test_the_plan_of_a_preset_has_typed_values():
+    plan = grid.planned("modular")
+    assert all(isinstance(cell["lr"], float) and isinstance(cell["seed"], int) for cell in plan)
+    assert grid.planned("nothing_of_this_name") is None

@@ -49,18 +49,20 @@ def python(tmp_path, environment):
     """Run code in a process of its own, in ``tmp_path``; it has to end well and say nothing odd."""
 
     def run(code, *, expected=0, env=None, prefix=()):
-        done = subprocess.run(
-            [*prefix, sys.executable, "-c", f"from cells import *\n{code}"],
-            env=environment | (env or {}),
-            cwd=tmp_path,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=170,
-        )
-        assert done.returncode == expected, done.stdout + done.stderr
-        assert done.stderr == ""
-        return done.stdout
+        shown, wrong = tmp_path / "stdout", tmp_path / "stderr"  # a service may hold on to a pipe
+        with shown.open("w") as stdout, wrong.open("w") as stderr:
+            done = subprocess.run(
+                [*prefix, sys.executable, "-c", f"from cells import *\n{code}"],
+                env=environment | (env or {}),
+                cwd=tmp_path,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                timeout=170,
+            )
+        assert done.returncode == expected, shown.read_text() + wrong.read_text()
+        assert wrong.read_text() == ""
+        return shown.read_text()
 
     return run
 

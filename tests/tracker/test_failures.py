@@ -1,5 +1,7 @@
 """Whatever W&B does, the run goes on, ends in good time, and one warning says what happened."""
 
+import os
+import signal
 import subprocess
 
 import pytest
@@ -8,12 +10,6 @@ SURVIVES = """
 cell("before")
 cell("hit", middle={middle})
 cell("after")
-"""
-
-# A stopped service would outlive the test.
-AFTERWARDS = """
-for pid in cores():
-    os.kill(pid, signal.SIGKILL)
 """
 
 
@@ -45,10 +41,10 @@ def test_a_service_killed_between_runs_or_before_the_end_leaves_no_traceback(pyt
 
 def test_a_service_that_hangs_is_waited_for_once(python):
     code = SURVIVES.format(middle="lambda: kill_service(signal.SIGSTOP)")
-    code = code.replace('"hit"', '"hit", init_timeout=1')
-    output = python(
-        f"import experiments.tracker\nexperiments.tracker.GRACE = 0\n{code}{AFTERWARDS}"
-    )
+    code = code.replace('"hit"', '"hit", init_timeout=1') + "print('left', *cores())"
+    output = python("import experiments.tracker as t\nt.GRACE = 0\n" + code)
+    for pid in output.partition("left")[2].split():
+        os.kill(int(pid), signal.SIGKILL)
     assert done(output) == ["before", "hit", "after"]
     assert warnings(output) == [
         "WARNING W&B is switched off and the run goes on: W&B does not answer"

@@ -162,7 +162,7 @@ def _rings(ax, middle, cells, value, best, size) -> None:
         ring = {"mfc": "none", "mec": "black", "mew": 0.7, "zorder": 4, "gid": "top"}
         ax.plot(x, y, ls="", marker="o", ms=size, **ring)
         star = {"color": "black", "mec": "white", "mew": 0.5, "zorder": 5, "gid": "best"}
-        ax.plot(x[:1], y[:1], ls="", marker="*", ms=size * 1.5, **star)
+        ax.plot(x[:1], y[:1], ls="", marker="*", ms=max(1.5 * size, 6.0), **star)
 
 
 def _marker(ax: Axes, boxes: np.ndarray) -> float:
@@ -170,7 +170,7 @@ def _marker(ax: Axes, boxes: np.ndarray) -> float:
     width, height = ax.get_window_extent().width, ax.get_window_extent().height
     across = width * np.diff(boxes[:, :2]).min() / np.ptp(boxes[:, :2])
     down = height * np.diff(boxes[:, 2:]).min() / np.ptp(boxes[:, 2:])
-    return float(np.clip(0.5 * min(across, down) * 72 / ax.figure.dpi, 2.0, 7.0))
+    return float(np.clip(0.5 * min(across, down) * 72 / ax.figure.dpi, 3.0, 7.0))
 
 
 def _ticks(ax, boxes, middle, cells, axis) -> None:

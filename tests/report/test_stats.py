@@ -74,7 +74,9 @@ def test_missing_cells_leave_the_slope_of_the_others():
     assert stats.ridge_slope(holes).value == pytest.approx(-0.5, abs=0.2)
     gap = diagonal[~((diagonal.lr == LRS[2]) & (diagonal.wd == 2**-8))]
     switch = gap.assign(test_error=np.where(gap.wd >= 2**-7.5, 0.0, 50.0))
-    assert "1 beside a missing cell" in stats.threshold_slope(switch, level=20).note
+    result = stats.threshold_slope(switch, level=20)
+    assert result.note == "4 of 5 rows, 1 beside a missing cell"
+    assert LRS[2] not in set(result.line["lr"])
 
 
 def test_diverged_cells_are_never_the_best_and_bound_the_cost():
@@ -103,6 +105,16 @@ def test_bounds_are_no_values():
             )
         ).note
     )
+
+
+def test_a_bound_is_never_the_best_cell():
+    table = cells(valley(0.0))
+    low = (table.lr == LRS[0]) & (table.wd == WDS[0])
+    bounded = table.assign(bound=np.where(low, "low", "")).assign(
+        test_error=table.test_error.where(~low, 1.0)
+    )
+    assert stats.rows(bounded).best == stats.rows(table).best
+    assert stats.freezing_cost(bounded).note.startswith("8 of 9 rows")
 
 
 def test_duplicate_cells_are_refused():

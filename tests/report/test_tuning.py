@@ -62,6 +62,16 @@ def test_interaction_share_of_an_additive_surface_is_zero():
     assert tuning.interaction_share(bowl, tolerance=99).value == pytest.approx(0, abs=1e-12)
 
 
+def test_interaction_share_leaves_out_wd_zero():
+    def error(lr, wd):
+        return 5 + lr % 2 if np.isinf(wd) else 0.02 * (lr + wd + 10) ** 2
+
+    with_zero, without = cells(error, LRS, (0.0, *WDS)), cells(error)
+    assert tuning.interaction_share(with_zero, 99).value == pytest.approx(
+        tuning.interaction_share(without, 99).value
+    )
+
+
 def test_interaction_share_of_a_product_is_one():
     product = cells(lambda lr, wd: (lr + 4) * (wd + 6) / 10)
     assert tuning.interaction_share(product, tolerance=99).value == pytest.approx(1)

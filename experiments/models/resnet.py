@@ -8,11 +8,14 @@ from experiments.errors import UserError
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions with a parameter-free shortcut (option A of the paper)."""
+    """Two 3x3 convolutions with a parameter-free shortcut (option A of the paper).
+
+    A block keeps its channels or doubles them.
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int):
         super().__init__()
-        self.stride, self.growth = stride, outputs - inputs
+        self.stride, self.grows = stride, outputs != inputs
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
@@ -22,8 +25,9 @@ class Block(nn.Module):
         """Map (B, inputs, H, W) to (B, outputs, H/stride, W/stride)."""
         out = F.relu(self.norm1(self.conv1(x)))
         out = self.norm2(self.conv2(out))
-        if self.growth:  # every other pixel, new channels zero
-            x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.growth))
+        if self.grows:  # every other pixel, new channels zero; kept in channels_last both ways
+            x = F.avg_pool2d(x, 1, self.stride)
+            x = torch.cat([x, torch.zeros_like(x)], 1)
         return F.relu(out + x)
 
 
@@ -69,4 +73,4 @@ class ResNet(nn.Module):
         """Map images (B, channels, H, W), normalized, to logits (B, classes)."""
         x = F.relu(self.norm(self.stem(images)))
         x = self.blocks(x)
-        return self.head(x.mean(dim=(2, 3)))
+        return self.head(F.adaptive_avg_pool2d(x, 1).flatten(1))

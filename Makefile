@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock quickstart test lint check figures clean
+.PHONY: help install lock quickstart test lint check figures bench clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,7 +16,7 @@ install: .venv/stamp  ## Make .venv from requirements.lock
 	touch $@
 
 lock: .venv/stamp  ## Write what .venv holds to requirements.lock (torch pins the nvidia wheels itself)
-	$(BIN)/pip freeze --exclude-editable | grep -vE '^(nvidia|cuda)-' > requirements.lock
+	$(BIN)/pip freeze --exclude-editable | grep -vE '^(nvidia|cuda|triton)' > requirements.lock
 
 quickstart: install  ## Adam + L2 against AdamW over lr x wd: sweep, picture and table in three minutes
 	$(BIN)/python train.py -m experiment=quickstart
@@ -31,8 +31,13 @@ lint: install  ## Ruff, checking only
 
 check: lint test  ## All that CI runs
 
-figures: install  ## Redraw the figures of results/ from the committed tables
-	for table in results/*/runs.csv; do $(BIN)/python analyze.py experiment=$$(basename $$(dirname $$table)) || exit 1; done
+figures: install  ## Redraw all of results/ from the committed tables
+	for table in results/*/runs.csv; do \
+		$(BIN)/python analyze.py runs_dir=none experiment=$$(basename $$(dirname $$table)) || exit 1; \
+	done
+
+bench: install  ## Measure speed against a plain script; DATA_DIR names CIFAR-10 (about half an hour)
+	$(BIN)/python -m benchmarks
 
 clean:  ## Remove caches and .venv, never runs or results
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,117 @@
+"""Guards against regressions of speed without timing: what a step calls, not how long it takes."""
+
+from collections import Counter
+
+import pytest
+import torch
+from conftest import TINY, composed
+from omegaconf import OmegaConf
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from benchmarks import draw
+from benchmarks.measure import Timing, time_together
+from experiments import build, loop
+from optim import SGD, SGDW, Adam, AdamW
+
+
+class Calls(TorchDispatchMode):
+    """Counts the operators that are dispatched inside the block."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = Counter()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count[function.overloadpacket.__name__] += 1
+        return function(*args, **(kwargs or {}))
+
+
+def syncs(calls):
+    """How often a number was read; in inference mode torch names it otherwise."""
+    return calls.count["_local_scalar_dense"] + calls.count["item"]
+
+
+def trainer(*overrides):
+    from contextlib import nullcontext
+
+    config = OmegaConf.to_container(composed(*TINY, *overrides), resolve=True)
+    task = build.build_task(config)
+    budget = build.build_budget(config, task)
+    model = build.build_model(config, task)
+    return loop.Trainer(
+        model, task, build.build_optimizer(config, model, 0.01),
+        build.build_schedule(config, budget), lambda step: 1.0, budget, 0, nullcontext,
+    )  # fmt: skip
+
+
+def test_a_training_step_never_waits_for_a_number():
+    made = trainer("epochs=40")
+    made._train_step()
+    with Calls() as calls:
+        for _ in range(loop.LOOK_EVERY - 1):
+            made._train_step()
+    assert syncs(calls) == 0
+
+
+def test_a_step_of_the_transformer_calls_no_more_operators_than_it_did():
+    made = trainer("epochs=40")
+    made._train_step()
+    with Calls() as calls:
+        made._train_step()
+    assert sum(calls.count.values()) <= 175
+    assert calls.count["mm"] + calls.count["addmm"] <= 21  # 7 products, forward and two backward
+
+
+def test_the_transformer_projects_token_and_place_once_for_a_pair_not_once_for_an_input():
+    """The projections of the first block see 8 tokens x 3 places whatever the batch."""
+    made = trainer("epochs=40")
+    rows = []
+    made.model.blocks[0].key_value.register_forward_hook(
+        lambda module, inputs, output: rows.append(inputs[0].shape[0])
+    )
+    made._train_step()
+    assert rows == [8 * 3]
+
+
+@pytest.mark.parametrize(("cls", "allowed"), [(SGD, 6), (SGDW, 6), (Adam, 4), (AdamW, 4)])
+def test_an_optimizer_calls_as_many_operators_for_many_tensors_as_for_one(cls, allowed):
+    counts = []
+    for tensors in (1, 50):
+        thetas = [torch.ones(3, requires_grad=True) for _ in range(tensors)]
+        for theta in thetas:
+            theta.grad = torch.ones(3)
+        optimizer = cls(thetas, lr=0.1, weight_decay=0.01)
+        optimizer.step()
+        with Calls() as calls:
+            optimizer.step()
+        counts.append(sum(calls.count.values()))
+    assert counts[0] == counts[1] <= allowed
+
+
+def test_evaluation_reads_numbers_once_a_set():
+    made = trainer("epochs=4")
+    with Calls() as calls:
+        made._evaluate("test", made.task.test)
+    assert syncs(calls) == 2  # the loss and the errors
+
+
+def test_a_timing_is_the_median_with_its_quartiles():
+    timing = Timing.of([5.0, 1.0, 3.0, 2.0, 4.0])
+    assert (timing.low, timing.median, timing.high) == (2, 3, 4)
+    assert timing.spread == pytest.approx(2 / 3)
+
+
+def test_rivals_are_timed_in_turn():
+    order = []
+    actions = {name: lambda name=name: order.append(name) for name in "ab"}
+    time_together(actions, repeats=2, number=1, warm_up=1)
+    assert order == ["a", "b", "a", "b", "a", "b"]
+
+
+def test_a_target_is_met_from_the_side_that_is_better():
+    assert draw.met({"ours": 1, "ratio": 3.1, "target": 3})
+    assert not draw.met({"ours": 1, "ratio": 2.9, "target": 3})
+    assert draw.met({"ours": 0.4, "target": 0.5, "lower_is_better": True})
+    assert draw.met({"ours": 0.4}) is None
+    lines = draw.table({"part": {"rows": [{"what": "x", "ours": 2.5, "target": 2}]}}).splitlines()
+    assert lines[2] == "| x | 2.5 |  |  |  |  | ≥ 2 | yes |"

@@ -130,9 +130,7 @@ class WandbTracker:
 
     def finish(self, row: Mapping[str, Any]) -> None:
         """Keep ``row``, a row of the runs table, for the summary of the W&B run."""
-        # W&B drops None, and the last point logged under that name would stand in its place.
-        self._row = {key: float("nan") if value is None else value for key, value in row.items()}
-        self._row[EXTRA] = [key for key in row if key not in COLUMNS]
+        self._row = dict(row) | {EXTRA: [key for key in row if key not in COLUMNS]}
 
     def __exit__(
         self,

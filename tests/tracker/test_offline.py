@@ -45,7 +45,7 @@ for name in ("a", "b", "c"):
 @pytest.mark.parametrize(
     "variables",
     [
-        {"WANDB_ERROR_REPORTING": "true"},
+        {"WANDB_ERROR_REPORTING": "true", "WANDB_SERVICE": "3-1-unix-/a/parent/that/has/ended"},
         {"WANDB_MODE": "offline", "WANDB_API_KEY": "0123456789" * 4},
     ],
     ids=str,
@@ -94,11 +94,6 @@ def test_without_a_login_nothing_is_asked_even_at_a_terminal(environment, tmp_pa
     assert [line.split("`")[0] for line in lines] == ["INFO W&B: offline; upload with ", "done a"]
 
 
-def test_a_closed_standard_input_does_not_matter(python):
-    code = "os.close(0)\ncell('a')"
-    assert "W&B: offline" in python(code)
-
-
 def test_disabled_means_that_wandb_is_not_even_imported(python, server, tmp_path):
     code = "cell('a')\nassert 'wandb' not in sys.modules"
     assert python(code, env={"WANDB_MODE": "disabled"}) == "done a\n"
@@ -115,6 +110,18 @@ assert "wandb" not in sys.modules
 """
     assert python(code) == ""
     assert not (tmp_path / "x").exists()
+
+
+def test_a_run_that_someone_left_open_does_not_swallow_the_next(python, tmp_path):
+    python("""
+os.environ["WANDB_SILENT"] = "true"
+import wandb
+wandb.init(project="lab", id="left", mode="offline")
+cell("a")
+""")
+    history, summary, run, code = records(tmp_path / "runs/a")
+    assert (run.run_id, len(history), summary["id"], code) == ("a", 3, "a", 0)
+    assert records(tmp_path)[2].run_id == "left"
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])

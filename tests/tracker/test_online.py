@@ -48,15 +48,20 @@ def test_offline_attempts_are_synced_as_one_run(python, server, login, environme
     assert run.points("test_error") == [(step, step + 0.5) for step in range(0, 100, 10)]
 
 
-def test_the_login_of_netrc_counts_and_its_key_gets_into_no_file(
+def test_the_login_of_netrc_counts_and_no_secret_gets_into_a_file_or_to_the_server(
     python, server, environment, tmp_path
 ):
-    netrc = Path(environment["NETRC"])
+    netrc, remote = Path(environment["NETRC"]), "https://me:hunter2@example.com/lab.git"
     host = server.url.removeprefix("http://")
     netrc.write_text(f"machine {host} login user password {KEY}\n")
+    for command in (["init", "-q"], ["remote", "add", "origin", remote]):
+        subprocess.run(["git", *command], cwd=tmp_path, env=environment, check=True)
     python("cell('a')")
     assert server.runs["a"].state == "finished"
-    files = [path for path in tmp_path.rglob("*") if path.is_file() and path != netrc]
-    assert any(path.suffix == ".wandb" for path in files)
-    assert not [path for path in files if KEY.encode() in path.read_bytes()]
-    assert KEY not in str(server.runs)
+    sent = [server.runs["a"].files, server.runs["a"].node(), server.runs["a"].config]
+    files = [path.read_bytes() for path in tmp_path.glob("runs/**/*") if path.is_file()]
+    files += [path.read_bytes() for path in tmp_path.glob("home/.[!n]*/**/*") if path.is_file()]
+    assert any(b"test_error" in content for content in files)
+    for secret in (KEY, "hunter2", "lab.git"):
+        assert not [content for content in files if secret.encode() in content]
+        assert secret not in str(sent)

@@ -74,6 +74,7 @@ assert len(runs_table("me/lab", "sweep")) == 1
 """
     output = python(code, env=login)
     assert f"INFO W&B: figures of sweep at {server.url}/me/lab/runs/report-sweep" in output
+    assert "skipped" not in output  # the report is no run
     report = server.runs["report-sweep"]
     assert (report.job_type, report.group, report.state) == ("report", "sweep", "finished")
     assert [row["heatmap"]["_type"] for row in report.history] == ["image-file"] * 2

@@ -23,7 +23,7 @@ quickstart: install  ## Adam + L2 against AdamW over lr x wd: sweep, picture and
 	$(BIN)/python analyze.py experiment=quickstart
 
 test: install  ## All tests: CPU only, no network
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 lint: install  ## Ruff, checking only
 	$(BIN)/ruff check .

@@ -1,5 +1,7 @@
 """Draw what has been run of an experiment so far: python analyze.py experiment=NAME."""
 
+from pathlib import Path
+
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -15,6 +17,11 @@ from experiments.report.request import report
 def main(cfg: DictConfig) -> None:
     """Print the summary of the report that is written to ``results/NAME``."""
     options = OmegaConf.to_container(cfg, resolve=True)
+    if options["experiment"] == "propositions":
+        from experiments.propositions import report as prove  # computes with torch
+
+        print(prove(Path(options["results_dir"])))
+        return
     typed = {override.split("=")[0] for override in HydraConfig.get().overrides.task}
     preset = analysis(options["experiment"])
     options |= {key: value for key, value in preset.items() if key not in typed}

@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from experiments.errors import UserError
+from experiments.lint import lint
 from experiments.loop import Budget
 from experiments.seeding import seeded
 from experiments.tasks import Task
@@ -22,8 +23,11 @@ from optim.schedule import Schedule
 Config = Mapping[str, Any]
 
 
-def check(config: Config) -> None:
+def check(config: Config) -> str | None:
     """Refuse a configuration that cannot be run, without training: what a sweep does at its start.
+
+    Returns:
+        A warning about the weight decay, if it reads like another convention's.
 
     Raises:
         UserError: Names what is wrong, its value and what is allowed.
@@ -31,8 +35,11 @@ def check(config: Config) -> None:
     validate(config)
     task = build_task(config)
     _check_model(json.dumps([config["model"], config["task"], task.network]))
-    schedule = build_schedule(config, build_budget(config, task))
-    build_optimizer(config, nn.Linear(1, 1), build_decay(config, task, schedule)[0])
+    budget = build_budget(config, task)
+    schedule = build_schedule(config, budget)
+    weight_decay, _ = build_decay(config, budget, len(task.train), schedule)
+    build_optimizer(config, nn.Linear(1, 1), weight_decay)
+    return lint(config, eta_sum(schedule), _normalizer(budget, len(task.train), schedule))
 
 
 @lru_cache(maxsize=64)
@@ -92,8 +99,14 @@ def build_schedule(config: Config, budget: Budget) -> Schedule:
     return _make("schedule", entry, steps=budget.steps, warmup_steps=warmup_steps)
 
 
+@lru_cache(maxsize=64)
+def eta_sum(schedule: Schedule) -> float:
+    """Return the sum of the schedule's multiplier over its whole budget."""
+    return sum(map(schedule, range(schedule.steps)))
+
+
 def build_decay(
-    config: Config, task: Task, schedule: Schedule
+    config: Config, budget: Budget, train_size: int, schedule: Schedule
 ) -> tuple[float, Callable[[int], float]]:
     """Return the weight decay of the first step, and its factor as a function of the step.
 
@@ -102,15 +115,18 @@ def build_decay(
     """
     if config["decay"]["name"] == "raw":
         return config["wd"], _one
-    steps_per_epoch = math.ceil(len(task.train) / config["batch_size"])
     first = schedule.period(0)
-    weight_decay = normalized_weight_decay(
-        config["wd"],
-        batch_size=config["batch_size"],
-        train_size=len(task.train),
-        epochs=first / steps_per_epoch,
-    )
+    weight_decay = config["wd"] * _normalizer(budget, train_size, schedule)
     return weight_decay, lambda step: math.sqrt(first / schedule.period(step))
+
+
+def _normalizer(budget: Budget, train_size: int, schedule: Schedule) -> float:
+    return normalized_weight_decay(
+        1.0,
+        batch_size=budget.batch_size,
+        train_size=train_size,
+        epochs=schedule.period(0) / budget.steps_per_epoch,
+    )
 
 
 def build_optimizer(config: Config, model: nn.Module, weight_decay: float) -> Optimizer:

@@ -47,13 +47,15 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     if row is not None:
         log.info("already in %s/%s/runs.csv", config["results_dir"], config["name"])
         return row
-    build.check(config)
+    warning = build.check(config)
     device = resolve_device(config["device"])
     files = RunFolder(folder, config, run_id)
     row = files.result()
     if row is not None:
         log.info("already finished")
         return row
+    if warning:
+        logging.getLogger("experiments.lint").warning("%s", warning)
     if config["threads"] is not None:
         torch.set_num_threads(config["threads"])
     return _train(config, run_id, files, device)
@@ -67,7 +69,7 @@ def _train(
     task = build.build_task(config).to(device)
     budget = build.build_budget(config, task)
     schedule = build.build_schedule(config, budget)
-    weight_decay, scale = build.build_decay(config, task, schedule)
+    weight_decay, scale = build.build_decay(config, budget, len(task.train), schedule)
     model = build.build_model(config, task).to(device)
     optimizer = build.build_optimizer(config, model, weight_decay)
     trainer = Trainer(
@@ -79,7 +81,7 @@ def _train(
         "epochs": budget.steps / budget.steps_per_epoch,
         "steps": budget.steps,
         "train_size": len(task.train),
-        "eta_sum": sum(map(schedule, range(budget.steps))),
+        "eta_sum": build.eta_sum(schedule),
     }
     make_tracker = build.build_tracker(config)
     tracker = make_tracker(

@@ -138,6 +138,14 @@ def test_a_sweep_runs_every_cell_and_again_only_what_is_missing(in_tmp):
     assert [path for path in results if before[path] != after[path]] == results[:1]
 
 
+def test_a_decay_that_reads_like_another_conventions_is_warned_of_once(in_tmp):
+    one = train(*TINY, "optim=torch_adamw", "lr=1e-3", "wd=1e-3", cwd=in_tmp)
+    assert one.stderr.count("WARNING: wd=0.001 under optim=torch_adamw") == 1
+    many = train("-m", *TINY, "optim=torch_adamw", "lr=1e-3", "wd=1e-3,2e-3,1", cwd=in_tmp)
+    assert many.stderr.count("WARNING") == 1
+    assert "2 of 3 cells, as here: wd=0.001 under optim=torch_adamw" in many.stderr
+
+
 def test_a_bad_cell_is_refused_before_the_first_one_runs(in_tmp):
     done = train("-m", *TINY, "lr=1e-3,-1", cwd=in_tmp)
     assert done.returncode == 2

@@ -127,8 +127,9 @@ def _on_gpu(config: dict[str, Any], gpus: list[int], index: int) -> dict[str, An
 
 
 def _quiet() -> None:
-    """Let a worker say on stderr what matters; the launcher shows the rest."""
+    """Let a worker say on stderr what matters and was not said when the cells were checked."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    logging.getLogger("experiments.lint").setLevel(logging.ERROR)
 
 
 def _run(config: dict[str, Any], folder: str) -> float | None:

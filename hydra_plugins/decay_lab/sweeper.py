@@ -54,8 +54,9 @@ class GridSweeper(Sweeper):
         shared = [*preset, f"columns=[{','.join(columns)}]"]
         jobs = [[*shared, *cell] for cell in overrides]
         cells = grid.compose(self.loader, jobs, self.config.hydra.overrides.hydra)
-        for cell in cells:
-            check(cell.job)
+        warnings = [text for text in [check(cell.job) for cell in cells] if text]
+        if warnings:
+            log.warning("%d of %d cells, as here: %s", len(warnings), len(cells), warnings[0])
         missing = [i for i, cell in enumerate(cells) if not _finished(cell)]
         if len(missing) < len(cells):
             log.info("%d of %d cells are finished already", len(cells) - len(missing), len(cells))

@@ -69,7 +69,7 @@ def make_trainer(config):
     task = build.build_task(config)
     budget = build.build_budget(config, task)
     schedule = build.build_schedule(config, budget)
-    weight_decay, scale = build.build_decay(config, task, schedule)
+    weight_decay, scale = build.build_decay(config, budget, len(task.train), schedule)
     model = build.build_model(config, task)
     optimizer = build.build_optimizer(config, model, weight_decay)
     return loop.Trainer(

@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock quickstart test lint check figures bench clean
+.PHONY: help install lock quickstart status test lint check figures bench clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ lock: .venv/stamp  ## Write what .venv holds to requirements.lock (torch pins th
 quickstart: install  ## Adam + L2 against AdamW over lr x wd: sweep, picture and table in three minutes
 	$(BIN)/python train.py -m experiment=quickstart
 	$(BIN)/python analyze.py experiment=quickstart
+
+status: install  ## How the cells of a sweep are: make status EXPERIMENT=modular
+	@$(BIN)/python analyze.py experiment=$(EXPERIMENT) status=true
 
 test: install  ## All tests: CPU only, no network
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2

@@ -1,4 +1,4 @@
-"""Draw what has been run of an experiment so far: python analyze.py experiment=NAME."""
+"""Draw what has been run of an experiment so far, or tell how its cells are; --help explains."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.cli import entry_point, one_line_errors
+from experiments.cluster.status import status_of
 from experiments.grid import analysis, planned
 from experiments.report.request import report
 
@@ -15,8 +16,11 @@ from experiments.report.request import report
 @hydra.main(version_base="1.3", config_path="configs/analyze", config_name="analyze")
 @one_line_errors()
 def main(cfg: DictConfig) -> None:
-    """Print the summary of the report that is written to ``results/NAME``."""
+    """Print the summary of the report written to ``results/NAME``, or how the cells are."""
     options = OmegaConf.to_container(cfg, resolve=True)
+    if options.pop("status"):
+        print(status_of(options))
+        return
     if options["experiment"] == "propositions":
         from experiments.propositions import report as prove  # computes with torch
 

@@ -3,9 +3,11 @@
 import json
 import math
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from dataclasses import replace
+from functools import cache, lru_cache
 from typing import Any
 
+import torch
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from torch import nn
@@ -33,34 +35,49 @@ def check(config: Config) -> str | None:
         UserError: Names what is wrong, its value and what is allowed.
     """
     validate(config)
-    task = build_task(config)
+    task, reserved = _whole_task(config), config["validation_size"]
+    task.check_split(reserved)
+    task = replace(task, train=task.train[reserved:])  # as many as the split would leave
     _check_model(json.dumps([config["model"], config["task"], task.network]))
     budget = build_budget(config, task)
     schedule = build_schedule(config, budget)
     weight_decay, _ = build_decay(config, budget, len(task.train), schedule)
-    build_optimizer(config, nn.Linear(1, 1), weight_decay)
+    build_optimizer(config, _two_weights(), weight_decay)
     return lint(config, eta_sum(schedule), _normalizer(budget, len(task.train), schedule))
 
 
-@lru_cache(maxsize=64)
+@cache
+def _two_weights() -> nn.Module:
+    return nn.Linear(1, 1)
+
+
+@lru_cache(maxsize=256)
 def _check_model(key: str) -> None:
     """Build a network and drop it; the cells of a sweep mostly share theirs."""
     model, task, network = json.loads(key)
-    _network(model, task, network)
+    with torch.device("meta"):  # without its weights, which may be large
+        _network(model, task, network)
 
 
 def build_task(config: Config) -> Task:
     """Return the task on the CPU, its validation split carved; the last few are kept."""
-    key = {name: config[name] for name in ("task", "data_dir", "cache_dir", "seed")}
-    return _task(json.dumps(key)).split(config["validation_size"], config["seed"])
+    return _whole_task(config).split(config["validation_size"], config["seed"])
 
 
-@lru_cache(maxsize=4)
+def _whole_task(config: Config) -> Task:
+    given = {name: config[name] for name in _wanted(config["task"]["_target_"])}
+    return _task(json.dumps([config["task"], given]))
+
+
+@cache
+def _wanted(target: str) -> list[str]:
+    return sorted(GIVEN["task"] & parameters(get_object(target)))
+
+
+@lru_cache(maxsize=16)
 def _task(key: str) -> Task:
-    config = json.loads(key)
-    wanted = parameters(get_object(config["task"]["_target_"]))
-    given = {name: config[name] for name in GIVEN["task"] & wanted}
-    return _make("task", config["task"], **given)
+    entry, given = json.loads(key)
+    return _make("task", entry, **given)
 
 
 def build_model(config: Config, task: Task) -> nn.Module:
@@ -96,7 +113,13 @@ def build_schedule(config: Config, budget: Budget) -> Schedule:
     if "t_0" in entry:
         entry["t_0"] = round(entry["t_0"] * budget.steps_per_epoch)
     warmup_steps = round(config["warmup_epochs"] * budget.steps_per_epoch)
-    return _make("schedule", entry, steps=budget.steps, warmup_steps=warmup_steps)
+    return _schedule(json.dumps([entry, budget.steps, warmup_steps]))
+
+
+@lru_cache(maxsize=64)
+def _schedule(key: str) -> Schedule:
+    entry, steps, warmup_steps = json.loads(key)
+    return _make("schedule", entry, steps=steps, warmup_steps=warmup_steps)
 
 
 @lru_cache(maxsize=64)
@@ -133,9 +156,15 @@ def build_optimizer(config: Config, model: nn.Module, weight_decay: float) -> Op
     """Return the optimizer over the model's parameters, grouped by whether they decay."""
     groups = parameter_groups(model, weight_decay, config["no_decay"])
     try:
-        return _make("optim", config["optim"])(groups, lr=config["lr"], weight_decay=weight_decay)
+        make = _optimizer(json.dumps(config["optim"]))
+        return make(groups, lr=config["lr"], weight_decay=weight_decay)
     except (ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"optim={config['optim'].get('name')}: {error}") from error
+
+
+@lru_cache(maxsize=64)
+def _optimizer(key: str) -> Callable[..., Optimizer]:
+    return _make("optim", json.loads(key))
 
 
 def build_tracker(config: Config) -> Callable[..., Any]:

@@ -16,7 +16,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from experiments import grid
+from experiments.compose import register_resolvers
 from experiments.errors import UserError
+from experiments.interrupt import Interrupted
 from experiments.schema import register
 
 VERBOSE = os.environ.get("HYDRA_FULL_ERROR") == "1"
@@ -26,13 +28,14 @@ def entry_point(main: Callable[[], None]) -> Callable[[], None]:
     """Wrap a ``hydra.main`` function: register what it needs, report mistakes in one line.
 
     With HYDRA_FULL_ERROR=1 the whole traceback is shown. The exit code is 2 for a mistake in what
-    was asked for, 130 after Ctrl-C.
+    was asked for, 1 for any other failure, 128 plus the signal's number (130 after Ctrl-C) for a
+    run that was interrupted.
     """
 
     @functools.wraps(main)
     def wrapper() -> None:
         register()
-        grid.register_resolvers()
+        register_resolvers()
         os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints and exits before we see it
         with one_line_errors():
             main()
@@ -59,9 +62,9 @@ def one_line_errors() -> Iterator[None]:
             raise
         sys.stderr.write(f"error: {error.filename or 'file'}: {error.strerror or error}\n")
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (Interrupted, KeyboardInterrupt) as stop:
         sys.stderr.write("interrupted; the same command goes on where it stopped\n")
-        sys.exit(130)
+        sys.exit(getattr(stop, "code", 130))
 
 
 def explain(error: Exception) -> str:

@@ -1,68 +1,23 @@
-"""The cells of a sweep: which combinations it asks for, and their composed configurations."""
+"""Which cells a sweep has, and what its preset says."""
 
-import copy
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
 
+from experiments.compose import register_resolvers
 from experiments.errors import UserError
-from experiments.identity import cell_name
 from experiments.runs_table import COLUMNS
 from experiments.schema import register
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One combination of a sweep.
-
-    Attributes:
-        overrides: What distinguishes it, as ``key=value``.
-        config: Its composed configuration; of Hydra's part, ``hydra.sweep`` is left.
-    """
-
-    overrides: tuple[str, ...]
-    config: DictConfig
-
-    @cached_property
-    def job(self) -> dict[str, Any]:
-        """Return the configuration without Hydra's part, resolved to plain values."""
-        return _plain(self.config)
-
-    @cached_property
-    def folder(self) -> Path:
-        """Return its run folder."""
-        return Path(self.config.hydra.sweep.dir) / self.config.hydra.sweep.subdir
-
-
-def register_resolvers() -> None:
-    """Make ``${cell:}``, the name of a run's folder, known to OmegaConf."""
-    OmegaConf.register_new_resolver("cell", _cell, replace=True)
-
-
-def _cell(*, _root_: DictConfig) -> str:
-    return cell_name(_plain(_root_))
-
-
-def _plain(config: DictConfig) -> dict[str, Any]:
-    job = copy.copy(config)
-    with open_dict(job):
-        job.pop("hydra", None)
-    return OmegaConf.to_container(job, resolve=True)
 
 
 def combinations(
@@ -118,50 +73,6 @@ def _axes(overrides: Iterable[Override]) -> dict[str, list[str]]:
         else:
             axes[key] = [override.get_value_element_as_str()]
     return axes
-
-
-def compose(
-    loader: ConfigLoader, overrides: Sequence[Sequence[str]], hydra_overrides: Sequence[str] = ()
-) -> list[Cell]:
-    """Compose every cell; entries of groups are read once, plain values are set on a copy.
-
-    Args:
-        loader: Hydra's, which knows where the entries lie.
-        overrides: One sequence a cell.
-        hydra_overrides: Overrides of Hydra's own keys, shared by all cells.
-
-    Raises:
-        HydraException: An entry, a key or a value is not known.
-    """
-    parse = cache(OverridesParser.create().parse_override)
-    is_group = cache(lambda key: bool(loader.get_group_options(key)))
-    bases: dict[tuple[str, ...], DictConfig] = {}
-    cells = []
-    for words in overrides:
-        groups, values = [], []
-        for word in words:
-            override = parse(word)
-            special = override.is_add() or override.is_force_add() or override.is_delete()
-            whole = special or is_group(override.key_or_group)
-            (groups if whole else values).append(override)
-        key = tuple(override.input_line for override in groups)
-        if key not in bases:
-            bases[key] = _base(loader, [*hydra_overrides, *key])
-        config = copy.deepcopy(bases[key])
-        for override in values:
-            try:
-                OmegaConf.update(config, override.key_or_group, override.value())
-            except OmegaConfBaseException as error:
-                raise ConfigCompositionException(str(error)) from error
-        cells.append(Cell(tuple(words), config))
-    return cells
-
-
-def _base(loader: ConfigLoader, overrides: Sequence[str]) -> DictConfig:
-    config = loader.load_configuration("train", list(overrides), run_mode=RunMode.MULTIRUN)
-    with read_write(config), open_dict(config):
-        config.hydra = {"sweep": config.hydra.sweep}
-    return config
 
 
 def swept_keys(overrides: Sequence[Sequence[str]]) -> list[str]:

@@ -1,5 +1,6 @@
 """Where a number comes from: commit, library, processor."""
 
+import hashlib
 import subprocess
 from datetime import datetime, timezone
 from functools import cache
@@ -26,6 +27,16 @@ def commit() -> str:
         return git("rev-parse", "--short=12", "HEAD") + ("+" if dirty else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+@cache
+def sources() -> str:
+    """Return a hash of the code that a run consists of, whether committed or not."""
+    root, digest = Path(__file__).parents[1], hashlib.sha256()
+    for package in ("optim", "experiments", "hydra_plugins"):
+        for file in sorted((root / package).rglob("*.py")):
+            digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def provenance(device: str, precision: str) -> dict[str, str | int]:

@@ -3,18 +3,24 @@
 import csv
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
-from experiments import checkpoint
+from experiments import failure
+from experiments.checkpoint import Checkpoints
 from experiments.errors import UserError
+from experiments.files import remove_leftovers, write_atomically
+from experiments.lock import Lock
 
 
 class RunFolder:
-    """Holds config.yaml, metrics.jsonl, result.json and, until it finishes, checkpoint.pt.
+    """Holds config.yaml, metrics.jsonl, result.json and, until it finishes, checkpoints.
+
+    It is written inside :meth:`held` only, by one process at a time.
 
     Args:
         path: The folder; made if need be.
@@ -27,20 +33,52 @@ class RunFolder:
 
     def __init__(self, path: Path, config: Mapping[str, Any], run_id: str):
         self.path = path
-        self._metrics = path / "metrics.jsonl"
+        self.metrics = path / "metrics.jsonl"
         self._result = path / "result.json"
-        self.checkpoint = path / "checkpoint.pt"
+        self.checkpoints = Checkpoints(path)
+        self._lock = Lock(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._claim(path / "config.yaml", config, run_id)
         except OSError as error:
             raise UserError(f"cannot write the run folder {path}: {error.strerror}") from error
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes out of the folder inside the block.
+
+        Raises:
+            Busy: Another process runs the cell.
+        """
+        with self._guard(self.path / "lock"):
+            self._lock.__enter__()
+        try:
+            remove_leftovers(self.path)
+            yield
+        finally:
+            self._lock.__exit__()
+
+    @contextmanager
+    def _guard(self, path: Path) -> Iterator[None]:
+        """Turn what the file system refuses into one clear line."""
+        try:
+            yield
+        except OSError as error:
+            raise failure.cannot_write(path, error) from error
+
+    def _check(self) -> None:
+        """Write nothing into a folder that is another's by now."""
+        if not self._lock.holds():
+            raise UserError(
+                f"the run folder {self.path} was removed while the run went on; "
+                "the same command starts it anew"
+            )
+
     def _claim(self, file: Path, config: Mapping[str, Any], run_id: str) -> None:
         header = f"# id: {run_id}\n"
         if not file.exists():
             text = header + OmegaConf.to_yaml(OmegaConf.create(dict(config)))
-            checkpoint.write_atomically(file, text.encode())
+            write_atomically(file, text.encode())
         elif not file.read_text().startswith(header):
             raise UserError(
                 f"{self.path} holds another run (see its config.yaml); "
@@ -60,24 +98,40 @@ class RunFolder:
 
     def append(self, metrics: Mapping[str, float]) -> None:
         """Add a line to metrics.jsonl, on disk when this returns."""
-        with self._metrics.open("a") as file:
+        self._check()
+        with self._guard(self.metrics), self.metrics.open("a") as file:
             file.write(json.dumps(metrics) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
     def metrics_size(self) -> int:
         """Return the bytes of metrics.jsonl, for :meth:`rewind`."""
-        return self._metrics.stat().st_size if self._metrics.exists() else 0
+        return self.metrics.stat().st_size if self.metrics.exists() else 0
 
     def rewind(self, size: int) -> None:
         """Cut metrics.jsonl back to what it was when the checkpoint was written."""
         if self.metrics_size() > size:
-            os.truncate(self._metrics, size)
+            os.truncate(self.metrics, size)
+
+    def checkpoint(self, state: dict[str, Any]) -> None:
+        """Save all that the run needs to go on from here."""
+        self._check()
+        with self._guard(self.checkpoints.newest):
+            self.checkpoints.save(state)
 
     def finish(self, row: Mapping[str, Any]) -> None:
         """Write result.json, after which the run is finished and its checkpoint is not needed."""
-        checkpoint.write_atomically(self._result, (json.dumps(row, indent=1) + "\n").encode())
-        self.checkpoint.unlink(missing_ok=True)
+        self._check()
+        with self._guard(self._result):
+            write_atomically(self._result, (json.dumps(row, indent=1) + "\n").encode())
+        with suppress(OSError):
+            failure.remove(self.path)
+            self.checkpoints.remove()
+
+    def fail(self, error: Exception) -> None:
+        """Leave the reason for which there is no result."""
+        if self._lock.holds():
+            failure.write(self.path, failure.reason(error), error)
 
 
 def committed(results_dir: str | Path, name: str) -> dict[str, dict[str, str]]:

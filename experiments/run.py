@@ -3,35 +3,38 @@
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from experiments import build, checkpoint
+from experiments import build, interrupt
 from experiments.device import autocast, device_name, resolve_device, resolve_precision
-from experiments.errors import UserError
 from experiments.identity import cell_name, identity
+from experiments.interrupt import Interrupted
 from experiments.loop import Diverged, Trainer
 from experiments.progress import progress_bar
 from experiments.provenance import provenance
 from experiments.record import RunFolder, committed
 from experiments.runs_table import DIVERGED, FINISHED, MEASURED, complete
-from experiments.tracker import NoTracker, WandbTracker
+from experiments.scribe import Scribe
 from experiments.validate import validate
 
 log = logging.getLogger(__name__)
 
 
 def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
-    """Train what ``cfg`` describes, or go on where a killed run stopped, or find it finished.
+    """Run a composed configuration, without Hydra's own part; see :func:`run_cell`."""
+    return run_cell(OmegaConf.to_container(cfg, resolve=True), folder)
+
+
+def run_cell(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Train what ``config`` describes, or go on where a killed run stopped, or find it finished.
 
     Args:
-        cfg: A composed configuration, without Hydra's own part.
+        config: A resolved configuration, as plain values.
         folder: The run folder.
 
     Returns:
@@ -39,8 +42,8 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
 
     Raises:
         UserError: The configuration cannot be run, or the folder not be used.
+        Interrupted: The process was asked to stop; the same call goes on.
     """
-    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)
     validate(config)
     run_id = identity(config)
     row = committed(config["results_dir"], config["name"]).get(run_id)
@@ -50,15 +53,28 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     warning = build.check(config)
     device = resolve_device(config["device"])
     files = RunFolder(folder, config, run_id)
-    row = files.result()
-    if row is not None:
-        log.info("already finished")
-        return row
-    if warning:
-        logging.getLogger("experiments.lint").warning("%s", warning)
+    if files.result() is None:
+        if warning:
+            logging.getLogger("experiments.lint").warning("%s", warning)
+        with files.held(), interrupt.listening():
+            return files.result() or _attempt(config, run_id, files, device)
+    log.info("already finished")
+    return files.result()
+
+
+def _attempt(
+    config: dict[str, Any], run_id: str, files: RunFolder, device: torch.device
+) -> dict[str, Any]:
+    """Train, and leave the reason in the folder if that fails."""
     if config["threads"] is not None:
         torch.set_num_threads(config["threads"])
-    return _train(config, run_id, files, device)
+    try:
+        return _train(config, run_id, files, device)
+    except Interrupted:
+        raise
+    except Exception as error:
+        files.fail(error)
+        raise
 
 
 def _train(
@@ -90,7 +106,7 @@ def _train(
     )  # fmt: skip
     bar = progress_bar(budget.steps, "step", disable=not config["progress"])
     with logging_redirect_tqdm(), tracker, bar:
-        scribe = _Scribe(files, tracker, bar, config["checkpoint_every"], task.fingerprint, started)
+        scribe = Scribe(files, tracker, bar, config["checkpoint_every"], task.fingerprint, started)
         scribe.resume(trainer)
         row |= _outcome(trainer, scribe)
         row |= {"seconds": round(scribe.seconds(), 3)}
@@ -120,7 +136,7 @@ def describe(config: dict[str, Any], run_id: str) -> dict[str, Any]:
     return row | {key: OmegaConf.select(OmegaConf.create(config), key) for key in config["columns"]}
 
 
-def _outcome(trainer: Trainer, scribe: "_Scribe") -> dict[str, Any]:
+def _outcome(trainer: Trainer, scribe: Scribe) -> dict[str, Any]:
     try:
         final = trainer.run(scribe)
     except Diverged as reason:
@@ -128,61 +144,3 @@ def _outcome(trainer: Trainer, scribe: "_Scribe") -> dict[str, Any]:
         scribe.log({"diverged": 1.0}, trainer.step)
         return {"status": DIVERGED}
     return {"status": FINISHED} | {k: v for k, v in final.items() if k in MEASURED}
-
-
-@dataclass
-class _Scribe:
-    """Writes what the loop learns to the folder and its mirror."""
-
-    files: RunFolder
-    tracker: NoTracker | WandbTracker
-    bar: tqdm
-    checkpoint_every: float
-    fingerprint: str
-    started: float
-    before: float = 0.0
-    _saved: float = field(default_factory=time.monotonic)
-
-    def seconds(self) -> float:
-        """Seconds spent in this run, earlier attempts included up to their last checkpoint."""
-        return self.before + time.monotonic() - self.started
-
-    def resume(self, trainer: Trainer) -> None:
-        """Go on from the checkpoint, if there is one."""
-        device = trainer.task.train.labels.device
-        state = checkpoint.load(self.files.checkpoint, device)
-        if state is None:
-            self.files.rewind(0)
-            return
-        if state["data"] != self.fingerprint:
-            raise UserError(
-                f"the data changed since {self.files.path} was begun (hash {state['data']}, now "
-                f"{self.fingerprint}); put the old files back or choose another hydra.run.dir"
-            )
-        self.files.rewind(state["metrics_size"])
-        self.before = state["seconds"]
-        trainer.load_state_dict(state["trainer"])
-        self.bar.update(trainer.step)
-        log.info("going on from step %d of %d", trainer.step, trainer.budget.steps)
-
-    def log(self, metrics: dict[str, float], step: int) -> None:
-        self.files.append({"step": step} | metrics)
-        self.tracker.log(metrics, step)
-        if "test_error" in metrics:
-            self.bar.set_postfix_str(f"test error {metrics['test_error']:.1f} %", refresh=False)
-
-    def checkpoint_due(self) -> bool:
-        return time.monotonic() - self._saved > self.checkpoint_every
-
-    def checkpoint(self, state: dict[str, Any]) -> None:
-        everything = {
-            "trainer": state,
-            "data": self.fingerprint,
-            "metrics_size": self.files.metrics_size(),
-            "seconds": self.seconds(),
-        }
-        checkpoint.save(self.files.checkpoint, everything)
-        self._saved = time.monotonic()
-
-    def progress(self, step: int) -> None:
-        self.bar.update(step - self.bar.n)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
+from functools import cache
 from typing import Any
 
 from hydra.utils import get_object
@@ -77,10 +78,15 @@ def _check_entry(group: str, entry: Mapping[str, Any]) -> None:
     """Refuse a key that the thing which the entry builds does not read."""
     if "_target_" not in entry:
         raise UserError(f"{group} has no _target_; choose an entry of configs/{group}")
-    accepted = parameters(get_object(entry["_target_"])) - GIVEN.get(group, set())
-    for key in sorted(set(entry) - OWN_KEYS - accepted):
+    _check_keys(group, entry["_target_"], str(entry.get("name")), frozenset(entry))
+
+
+@cache
+def _check_keys(group: str, target: str, name: str, keys: frozenset[str]) -> None:
+    accepted = parameters(get_object(target)) - GIVEN.get(group, set())
+    for key in sorted(keys - OWN_KEYS - accepted):
         hint = _did_you_mean(key, accepted, f"{group}.")
-        raise UserError(f"{group}={entry.get('name')} reads no key {group}.{key}{hint}")
+        raise UserError(f"{group}={name} reads no key {group}.{key}{hint}")
 
 
 def _did_you_mean(key: str, known: set[str], prefix: str = "") -> str:

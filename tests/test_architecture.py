@@ -43,7 +43,7 @@ def test_importing_a_module_pulls_in_nothing_heavy(module, heavy):
 
 
 def test_only_run_and_the_command_line_see_a_composed_configuration():
-    allowed = {"run.py", "grid.py", "schema.py", "cli.py", "record.py"}
+    allowed = {"run.py", "grid.py", "compose.py", "schema.py", "cli.py", "record.py"}
     for path in (ROOT / "experiments").rglob("*.py"):
         if "omegaconf" in set(imports(path)):
             assert path.name in allowed, path

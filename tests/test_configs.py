@@ -8,6 +8,7 @@ from conftest import composed
 from omegaconf import OmegaConf
 
 from experiments import build, grid
+from experiments.compose import compose
 from experiments.runs_table import COLUMNS
 from experiments.schema import RunConfig
 
@@ -94,7 +95,7 @@ def test_the_cells_of_a_preset_compose_to_folders_of_their_own_and_pass_the_chec
     loader = ConfigLoaderImpl(config_search_path=create_config_search_path(str(CONFIGS)))
     cells = grid.combinations(preset.hydra.sweeper.params, preset.hydra.sweeper.grids, [])
     jobs = [[f"experiment={name}", "tracker=none", *cell] for cell in cells]
-    composed_cells = grid.compose(loader, jobs)
+    composed_cells = compose(loader, jobs)
     folders = {cell.folder for cell in composed_cells}
     assert len(folders) == len(cells) == len(grid.planned(name))
     for cell in composed_cells[::9]:

@@ -5,7 +5,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.types import RunMode
 
-from experiments import grid
+from experiments import compose, grid
 from experiments.errors import UserError
 from experiments.identity import cell_name
 from experiments.schema import register
@@ -57,15 +57,21 @@ def loader():
 
 def test_composing_many_cells_gives_what_hydra_composes_for_each():
     register()
+    compose.register_resolvers()
     jobs = [
         ["optim=adam", "lr=0.01", "wd=0"],
         ["optim=adam", "lr=0.1", "wd=1e-3", "task.modulus=31"],
         ["optim=sgd", "lr=0.1", "optim.momentum=0.5", "betas=[0.8,0.9]"],
         ["task=cifar10_small", "optim=adamw", "name=x.y"],
+        ["task=cifar10_small", "lr=0.1", "wd=1", "seed=3"],
+        ["lr=0.1", "wd=1", "seed=3", "task.modulus=53", "betas=[0.8,0.9]"],
+        ["lr=0.1", "wd=1", "seed=4", "task.modulus=53", "runs_dir=elsewhere"],
+        ["lr=0.1", "wd=1", "seed=4", "+columns=[x]", "threads=null", "precision=bf16"],
     ]
-    for words, cell in zip(jobs, grid.compose(loader(), jobs), strict=True):
+    for words, cell in zip(jobs, compose.compose(loader(), jobs), strict=True):
         whole = loader().load_configuration("train", words, run_mode=RunMode.MULTIRUN)
-        assert cell.job == grid.Cell(tuple(words), whole).job
+        assert cell.job == compose.plain(whole)
+        assert str(cell.folder) == f"{whole.hydra.sweep.dir}/{whole.hydra.sweep.subdir}"
 
 
 def test_swept_keys_without_a_column_are_found():
@@ -75,7 +81,7 @@ def test_swept_keys_without_a_column_are_found():
 
 def test_a_cell_keeps_to_the_runs_folder_whatever_its_values():
     config = grid.default("optim=adam").copy()
-    job = grid.Cell((), config).job
+    job = compose.plain(config)
     for name in ("../../etc", "/absolute", "line\nbreak", "é" * 300, "a b;rm"):
         job["optim"]["name"] = name
         cell = cell_name(job)

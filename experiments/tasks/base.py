@@ -55,13 +55,17 @@ class Task:
         """Carve ``size`` validation examples from the training set, chosen by the seed."""
         if not size:
             return self
+        self.check_split(size)
+        order = torch.randperm(len(self.train), generator=stream(seed, "split"))
+        order = order.to(self.train.labels.device)
+        return replace(self, train=self.train[order[size:]], validation=self.train[order[:size]])
+
+    def check_split(self, size: int) -> None:
+        """Refuse a validation split that leaves nothing to train on."""
         if size >= len(self.train):
             raise UserError(
                 f"validation_size must lie in [0, {len(self.train)}), the training set, got {size}"
             )
-        order = torch.randperm(len(self.train), generator=stream(seed, "split"))
-        order = order.to(self.train.labels.device)
-        return replace(self, train=self.train[order[size:]], validation=self.train[order[:size]])
 
     def to(self, device: torch.device) -> "Task":
         return replace(

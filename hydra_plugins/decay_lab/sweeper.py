@@ -1,7 +1,9 @@
 """Hydra's sweeper for this laboratory: checks every cell first, and runs those that are missing."""
 
 import logging
+import os
 from collections.abc import Sequence
+from functools import cache
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.plugins import Plugins
@@ -11,6 +13,8 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from experiments import grid
+from experiments.cluster.submission import add_to_plan
+from experiments.compose import Cell, compose
 from experiments.errors import UserError
 from experiments.identity import identity
 from experiments.record import committed
@@ -53,11 +57,14 @@ class GridSweeper(Sweeper):
         columns = grid.swept_keys(overrides)
         shared = [*preset, f"columns=[{','.join(columns)}]"]
         jobs = [[*shared, *cell] for cell in overrides]
-        cells = grid.compose(self.loader, jobs, self.config.hydra.overrides.hydra)
+        cells = compose(self.loader, jobs, self.config.hydra.overrides.hydra)
         warnings = [text for text in [check(cell.job) for cell in cells] if text]
         if warnings:
             log.warning("%d of %d cells, as here: %s", len(warnings), len(cells), warnings[0])
-        missing = [i for i, cell in enumerate(cells) if not _finished(cell)]
+        for sweep in {cell.folder.parent for cell in cells}:
+            own = [cell for cell in cells if cell.folder.parent == sweep]
+            add_to_plan(sweep, [(cell.folder.name, identity(cell.job)) for cell in own])
+        missing = _missing(cells)
         if len(missing) < len(cells):
             log.info("%d of %d cells are finished already", len(cells) - len(missing), len(cells))
         returns = self.launcher.launch([jobs[i] for i in missing], initial_job_idx=0)
@@ -71,10 +78,18 @@ class GridSweeper(Sweeper):
         return returns
 
 
-def _finished(cell: grid.Cell) -> bool:
-    config = cell.job
-    rows = committed(config["results_dir"], config["name"])
-    return identity(config) in rows or (cell.folder / "result.json").exists()
+def _missing(cells: Sequence[Cell]) -> list[int]:
+    """Return the places of the cells without a row in the committed table or a result."""
+    rows = cache(committed)
+    there = cache(lambda sweep: set(os.listdir(sweep)) if sweep.is_dir() else set())
+
+    def finished(cell: Cell) -> bool:
+        if identity(cell.job) in rows(cell.job["results_dir"], cell.job["name"]):
+            return True
+        begun = cell.folder.name in there(cell.folder.parent)
+        return begun and (cell.folder / "result.json").exists()
+
+    return [i for i, cell in enumerate(cells) if not finished(cell)]
 
 
 def _split_preset(arguments: list[str]) -> tuple[list[str], list[str]]:

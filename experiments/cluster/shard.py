@@ -1,0 +1,85 @@
+"""What one job of an array does: its cells side by side on its node, and again after a requeue."""
+
+import logging
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from submitit.helpers import DelayedSubmission
+
+from experiments import interrupt, pool, provenance
+from experiments.cluster import submission
+from experiments.interrupt import Interrupted
+from experiments.node import side_by_side
+
+log = logging.getLogger(__name__)
+
+OTHER_CODE = "other_code.txt"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A job's part of a submission; submitit calls it on the node.
+
+    Attributes:
+        folder: The submission's.
+        place: In the array.
+        shard: First and one past the last cell.
+        jobs: Cells side by side.
+        jobs_per_gpu: Cells that share a GPU.
+        grace: Seconds that cells have to save when the job is asked to stop.
+        requeue: Queue again when Slurm asks to stop by SIGUSR2: a time limit, a preemption.
+    """
+
+    folder: Path
+    place: int
+    shard: tuple[int, int]
+    jobs: int
+    jobs_per_gpu: int
+    grace: float
+    requeue: bool
+
+    def __call__(self) -> None:
+        """Run the cells that have no result yet."""
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s: %(message)s")
+        again: Any = signal.getsignal(signal.SIGUSR2)  # submitit's: queue the job again and exit
+        try:
+            with interrupt.listening():
+                self._run()
+        except Interrupted as stop:
+            log.warning("%s; the cells are saved", stop)
+            if stop.signal == signal.SIGUSR2 and self.requeue:
+                again(stop.signal, None)
+            raise SystemExit(stop.code) from None
+
+    def _run(self) -> None:
+        self._compare_code()
+        cells = submission.cells_of(self.folder, self.shard)
+        cells = [cell for cell in cells if not (cell[1] / "result.json").exists()]
+        if not cells:
+            return
+        log.info("%d of %d cells to run", len(cells), self.shard[1] - self.shard[0])
+        work, workers = side_by_side(cells, self.jobs, self.jobs_per_gpu)
+        for outcome in pool.run_cells(work, workers, self.grace):
+            said = outcome.failure or "ended"
+            log.log(logging.ERROR if outcome.failure else logging.INFO, "%s: %s",
+                    work[outcome.index][1], said)  # fmt: skip
+
+    def _compare_code(self) -> None:
+        """Say so if the code is not what it was at submission."""
+        submitted = submission.load(self.folder)
+        if provenance.sources() == submitted.sources:
+            return
+        said = f"job {self.place} runs on other code (commit {provenance.commit()}) than was"
+        said += f" submitted (commit {submitted.commit})"
+        log.warning(said)
+        with (self.folder / OTHER_CODE).open("a") as file:
+            file.write(f"{said}\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def checkpoint(self) -> DelayedSubmission:
+        """Return what submitit is to run after a requeue: the same again."""
+        return DelayedSubmission(self)

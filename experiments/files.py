@@ -1,0 +1,40 @@
+"""Files that are whole or absent: everything is written aside, flushed, and renamed into place."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+
+def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
+    """Replace ``path`` by ``parts``, so that a crash leaves the old file or the new one.
+
+    Raises:
+        OSError: There is no room or no permission; the old file is still there.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.writelines(parts)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    flush_folder(path.parent)
+
+
+def flush_folder(folder: Path) -> None:
+    """Put the names in ``folder`` on disk, as far as its file system knows how to."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what writers that were killed left aside; nobody may be writing there now."""
+    for file in folder.glob(".*.*"):
+        if file.suffix[1:].isdigit() and file.is_file():
+            file.unlink(missing_ok=True)

@@ -1,0 +1,106 @@
+"""What writes down a run as it goes: metrics to its folder and mirror, checkpoints when due."""
+
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from tqdm import tqdm
+
+from experiments import interrupt
+from experiments.errors import UserError
+from experiments.loop import Trainer
+from experiments.record import RunFolder
+from experiments.tracker import NoTracker, WandbTracker
+
+log = logging.getLogger(__name__)
+
+#: Largest share of a run's time that checkpoints may take; costly ones are written less often.
+SHARE = 0.02
+
+
+@dataclass
+class Scribe:
+    """Writes what the loop learns to the folder and its mirror.
+
+    Attributes:
+        files: The run folder.
+        tracker: The mirror.
+        bar: Shows the progress.
+        checkpoint_every: Seconds between two checkpoints, at least.
+        fingerprint: Hash of the data.
+        started: When the run began, by the monotonic clock.
+        before: Seconds that earlier attempts took, up to their last checkpoint.
+    """
+
+    files: RunFolder
+    tracker: NoTracker | WandbTracker
+    bar: tqdm
+    checkpoint_every: float
+    fingerprint: str
+    started: float
+    before: float = 0.0
+    _saved: float = field(default_factory=time.monotonic)
+    _cost: float = 0.0
+
+    def seconds(self) -> float:
+        """Seconds spent in this run, earlier attempts included up to their last checkpoint."""
+        return self.before + time.monotonic() - self.started
+
+    def resume(self, trainer: Trainer) -> None:
+        """Go on from the newest whole checkpoint, if there is one.
+
+        Raises:
+            UserError: It was written with other data.
+        """
+        for state in self.files.checkpoints.states(trainer.task.train.labels.device):
+            if state["data"] != self.fingerprint:
+                raise UserError(
+                    f"the data changed since {self.files.path} was begun (hash {state['data']}, "
+                    f"now {self.fingerprint}); put the old files back or choose another "
+                    "hydra.run.dir"
+                )
+            if state["metrics_size"] > self.files.metrics_size():
+                log.warning("%s lost lines that a checkpoint counts on", self.files.metrics)
+                continue
+            self.files.rewind(state["metrics_size"])
+            self.before = state["seconds"]
+            trainer.load_state_dict(state["trainer"])
+            self.bar.update(trainer.step)
+            log.info("going on from step %d of %d", trainer.step, trainer.budget.steps)
+            return
+        self.files.rewind(0)
+
+    def log(self, metrics: dict[str, float], step: int) -> None:
+        """Keep metrics in the folder, then in the mirror."""
+        self.files.append({"step": step} | metrics)
+        self.tracker.log(metrics, step)
+        if "test_error" in metrics:
+            self.bar.set_postfix_str(f"test error {metrics['test_error']:.1f} %", refresh=False)
+
+    def checkpoint_due(self) -> bool:
+        """Whether the time has come, or the process was asked to stop."""
+        wait = max(self.checkpoint_every, self._cost / SHARE)
+        return time.monotonic() - self._saved > wait or interrupt.received() is not None
+
+    def checkpoint(self, state: dict[str, Any]) -> None:
+        """Save, and stop if that was asked for.
+
+        Raises:
+            Interrupted: The process was asked to stop.
+        """
+        begun = time.monotonic()
+        everything = {
+            "trainer": state,
+            "data": self.fingerprint,
+            "metrics_size": self.files.metrics_size(),
+            "seconds": self.seconds(),
+        }
+        self.files.checkpoint(everything)
+        self._saved = time.monotonic()
+        self._cost = self._saved - begun
+        interrupt.raise_if_received()
+
+    def progress(self, step: int) -> None:
+        """Show that ``step`` steps are done."""
+        self.bar.update(step - self.bar.n)

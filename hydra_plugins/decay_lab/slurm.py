@@ -1,0 +1,177 @@
+"""Hydra's launcher for Slurm: the missing cells as one array of jobs, through submitit."""
+
+import logging
+import math
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from experiments import failure
+from experiments.cluster import queue, submission
+from experiments.compose import Cell, compose
+from experiments.errors import UserError
+from experiments.node import at_least_one
+
+log = logging.getLogger(__name__)
+
+ROOT = Path(__file__).parents[2]
+LOOK = 5.0  # seconds between two looks at the queue
+KILL_MARGIN = 0.75  # share of the warning time that cells have to save
+
+
+class SlurmLauncher(Launcher):
+    """Submits cells; see configs/hydra/launcher/slurm.yaml for the keys.
+
+    A job runs its cells as the local launcher does, so a cell that fails or is lost stops no other.
+
+    Raises:
+        UserError: A key has a value that it cannot have.
+    """
+
+    def __init__(self, *, partition: str | None, minutes: int, gpus: int, cpus: int,
+                 memory_gb: float, array_parallelism: int, cells_per_job: int, jobs_per_gpu: int,
+                 requeue: bool, max_timeouts: int, warning_seconds: int, wait: bool,
+                 redraw: bool, extra: DictConfig):  # fmt: skip
+        counts = {
+            "minutes": minutes, "cpus": cpus, "array_parallelism": array_parallelism,
+            "cells_per_job": cells_per_job, "jobs_per_gpu": jobs_per_gpu,
+            "warning_seconds": warning_seconds,
+        }  # fmt: skip
+        for key, value in counts.items():
+            at_least_one(f"hydra.launcher.{key}", value)
+        if not memory_gb > 0 or gpus < 0 or max_timeouts < 0:
+            raise UserError("hydra.launcher: memory_gb must be positive, gpus, max_timeouts >= 0")
+        self.partition, self.minutes, self.gpus, self.cpus = partition, minutes, gpus, cpus
+        self.memory_gb, self.array_parallelism = memory_gb, array_parallelism
+        self.cells_per_job, self.jobs_per_gpu = cells_per_job, jobs_per_gpu
+        self.requeue, self.max_timeouts, self.warning = requeue, max_timeouts, warning_seconds
+        self.wait, self.redraw, self.extra = wait, redraw, dict(extra or {})
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        self.config = config
+        self.loader = hydra_context.config_loader
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Submit the cells that no job has yet; with ``wait``, return what became of all."""
+        cells = compose(self.loader, job_overrides, self.config.hydra.overrides.hydra)
+        if not cells:
+            return []
+        sweep = cells[0].folder.parent
+        try:
+            limit = queue.largest_array()
+            queued = submission.in_queue(sweep, queue.tasks())
+        except queue.Unreachable as error:
+            raise UserError(f"no Slurm to submit to ({error}); hydra/launcher=local") from None
+        todo = [cell for cell in cells if cell.folder.name not in queued]
+        if len(todo) < len(cells):
+            log.info("%d cells are queued or running already", len(cells) - len(todo))
+        if todo:
+            self._submit(sweep, todo, limit)
+        if not self.wait:
+            return []
+        self._wait(sweep, {cell.folder.name for cell in cells})
+        return [_outcome(cell) for cell in cells]
+
+    def _submit(self, sweep: Path, cells: list[Cell], limit: int) -> None:
+        from experiments import provenance
+        from experiments.cluster.shard import Shard
+
+        per_job = max(self.cells_per_job, math.ceil(len(cells) / limit))
+        if per_job > self.cells_per_job:
+            log.info("%d cells a job, since an array here has at most %d jobs", per_job, limit)
+        code = (provenance.commit(), provenance.sources())
+        work = [(cell.job, cell.folder) for cell in cells]
+        made = submission.prepare(sweep, self.config.name, work, per_job, code)
+        side = self.gpus * self.jobs_per_gpu or self.cpus
+        shards = [
+            Shard(made.folder, place, shard, side, self.jobs_per_gpu,
+                  self.warning * KILL_MARGIN, self.requeue)
+            for place, shard in enumerate(made.shards)
+        ]  # fmt: skip
+        executor = self._executor(made, name=made.name, signal_delay_s=self.warning)
+        try:
+            job = executor.submit_array(shards)[0].job_id.split("_")[0]
+        except Exception as error:
+            raise UserError(f"Slurm refused the jobs: {_brief(error)}") from error
+        submission.submitted(made, job)
+        log.info("submitted %d cells in %d jobs: %s", len(cells), len(shards), job)
+        log.info("how they are: python analyze.py experiment=%s status=true", self.config.name)
+        if self.redraw:
+            self._redraw_after(made, job)
+
+    def _executor(self, made: submission.Submission, **parameters: Any) -> Any:
+        from submitit import SlurmExecutor
+
+        executor = SlurmExecutor(made.folder / "log", max_num_timeout=self.max_timeouts)
+        more = dict(self.extra) | {"requeue" if self.requeue else "no-requeue": True}
+        executor.update_parameters(
+            job_name=parameters.pop("name"),
+            partition=self.partition,
+            time=self.minutes,
+            mem=f"{math.ceil(self.memory_gb * 1024)}MB",
+            cpus_per_task=self.cpus,
+            gpus_per_node=self.gpus or None,
+            array_parallelism=self.array_parallelism,
+            stderr_to_stdout=True,
+            setup=[f"export PYTHONPATH={_quoted(ROOT)}${{PYTHONPATH:+:$PYTHONPATH}}"],
+            additional_parameters=more,
+            **parameters,
+        )
+        return executor
+
+    def _redraw_after(self, made: submission.Submission, job: str) -> None:
+        """Queue the analysis behind the array, however that ends."""
+        from submitit.helpers import CommandFunction
+
+        words = [f"experiment={self.config.name}"]
+        words += [f"{key}={self.config[key]}" for key in ("runs_dir", "results_dir")]
+        executor = self._executor(made, name=f"{made.name}-redraw", dependency=f"afterany:{job}")
+        executor.parameters |= {"time": min(self.minutes, 30), "gpus_per_node": None}
+        try:
+            executor.submit(CommandFunction([sys.executable, str(ROOT / "analyze.py"), *words]))
+        except Exception as error:
+            log.warning("Slurm refused the job that draws the figures: %s", _brief(error))
+
+    def _wait(self, sweep: Path, names: set[str]) -> None:
+        """Stay until no job has any of the cells; jobs outlive this process if it is stopped."""
+        log.info("waiting; the jobs go on if this is interrupted")
+        while True:
+            time.sleep(LOOK)
+            try:
+                if not names & set(submission.in_queue(sweep, queue.tasks())):
+                    return
+            except queue.Unreachable as error:
+                log.warning("still waiting: %s", error)
+
+
+def _outcome(cell: Cell) -> JobReturn:
+    """Tell Hydra what became of a cell."""
+    result = JobReturn(overrides=cell.overrides, status=JobStatus.COMPLETED)
+    if not (cell.folder / "result.json").exists():
+        reason = failure.read(cell.folder) or "its job ended before it did"
+        log.error("%s failed: %s", cell.folder, reason)
+        result.status = JobStatus.FAILED
+        result.return_value = UserError(f"{cell.folder} failed: {reason}")
+    return result
+
+
+def _brief(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if "error:" in line.lower()]
+    return (lines or str(error).splitlines() or [type(error).__name__])[-1]
+
+
+def _quoted(path: Path) -> str:
+    import shlex
+
+    return shlex.quote(str(path))

@@ -1,0 +1,101 @@
+"""Real processes to kill: forks of the test process, which has torch imported already."""
+
+import json
+import logging
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import torch
+from conftest import TINY, composed
+
+from experiments import loop, scribe
+from experiments.interrupt import Interrupted
+from experiments.lock import Busy
+from experiments.run import run
+
+#: Exit codes of a child that left for a reason of its own.
+BUSY, FAILED = 20, 21
+LONG = (*TINY, "epochs=100", "eval_every=20", "checkpoint_every=1e-9")  # 300 steps
+
+
+def fork(function, *arguments, log="child.log"):
+    """Run a function in a child; what it logs and raises is appended to a file."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = FAILED
+    try:
+        logging.basicConfig(filename=log, level=logging.INFO, force=True)
+        function(*arguments)
+        code = 0
+    except Interrupted as stop:
+        code = stop.code
+    except Busy as error:
+        logging.info(error)
+        code = BUSY
+    except BaseException:
+        logging.exception("failed")
+        traceback.print_exc(file=sys.__stderr__)
+    finally:
+        os._exit(code)
+
+
+def ended(pid):
+    """Wait for a child and return its exit code, negative for the signal that killed it."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def train(words, folder, before_step=None):
+    """Run a configuration, keeping its last weights; a hook may act before each step.
+
+    For children only: it changes what it finds.
+    """
+    scribe.SHARE = 1e9  # a checkpoint after every step, whatever it costs
+    os.fsync = lambda handle: None  # no power fails here, and a slow disk would take minutes
+    whole, step = loop.Trainer.run, loop.Trainer._train_step
+
+    def kept(self, scribe):
+        final = whole(self, scribe)
+        weights = [p.detach().clone() for p in self.model.parameters()]
+        torch.save(weights, f"{folder}.weights")
+        return final
+
+    def hooked(self):
+        if before_step:
+            before_step(self.step)
+        step(self)
+
+    loop.Trainer.run, loop.Trainer._train_step = kept, hooked
+    run(composed(*words), Path(folder))
+
+
+def trained(words, folder, **options):
+    """Run a configuration to its end in a child."""
+    assert ended(fork(lambda: train(words, folder, **options))) == 0
+
+
+def until(happened, seconds=60):
+    """Wait for something that another process does."""
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "this should have happened by now"
+        time.sleep(0.002)
+
+
+def outcome(folder):
+    """All of a finished run that must not depend on what it went through."""
+    row = json.loads(Path(folder, "result.json").read_text())
+    row = {key: row[key] for key in row if key not in ("seconds", "date", "commit")}
+    weights = torch.load(f"{folder}.weights", weights_only=True)
+    metrics = Path(folder, "metrics.jsonl").read_bytes()
+    return row, metrics, [tuple(weight.flatten().tolist()) for weight in weights]
+
+
+def left_behind(folder):
+    """Names in a folder of a finished run that should not be there."""
+    return {path.name for path in Path(folder).iterdir()} - {
+        "config.yaml", "metrics.jsonl", "result.json",
+    }  # fmt: skip

@@ -57,6 +57,7 @@ def write(folder: Path, why: str, error: BaseException | None = None) -> None:
     if error is not None and not isinstance(error, UserError):
         values["traceback"] = "".join(traceback.format_exception(error))
     with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / NAME, (json.dumps(values, indent=1) + "\n").encode())
 
 

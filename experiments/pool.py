@@ -198,8 +198,7 @@ def _run(index: int, config: dict[str, Any], folder: Path) -> Outcome:
         return Outcome(index, failure=str(error), busy=True)
     except Exception as error:
         why = failure.reason(error)
-        if failure.read(folder) is None and folder.is_dir():
-            failure.write(folder, why, error)
+        failure.write(folder, why, error)
         return Outcome(index, failure=why)
 
 

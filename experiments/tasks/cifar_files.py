@@ -50,8 +50,16 @@ def load(classes: int, data_dir: str, cache_dir: str) -> Images:
     folder = Path(cache_dir).expanduser() / f"cifar{classes}-{fingerprint}"
     if not folder.is_dir():
         _decode_into(folder, classes, files)
-    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in ARRAYS}
+    arrays = {name: _mapped(folder / f"{name}.npy") for name in ARRAYS}
     return Images(**arrays, fingerprint=fingerprint)
+
+
+def _mapped(file: Path) -> np.ndarray:
+    """Return a cached array; numpy refuses one that holds objects, which could be code."""
+    try:
+        return np.load(file, mmap_mode="c")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} is damaged; remove {file.parent} to decode it anew") from error
 
 
 def find(classes: int, data_dir: Path) -> list[Path]:

@@ -16,6 +16,9 @@ from experiments.interrupt import Interrupted
 from experiments.lock import Busy
 from experiments.run import run
 
+# torch imports much at the first optimizer; the children need not each do that again.
+torch.optim.SGD([torch.zeros(1, requires_grad=True)])
+
 #: Exit codes of a child that left for a reason of its own.
 BUSY, FAILED = 20, 21
 LONG = (*TINY, "epochs=100", "eval_every=20", "checkpoint_every=1e-9")  # 300 steps
@@ -70,6 +73,11 @@ def train(words, folder, before_step=None):
 
     loop.Trainer.run, loop.Trainer._train_step = kept, hooked
     run(composed(*words), Path(folder))
+
+
+def slowly(step):
+    """A hook: take a hundredth of a second for a step."""
+    time.sleep(0.01)
 
 
 def trained(words, folder, **options):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from children import LONG, TINY, ended, fork, left_behind, outcome, train, trained, until
+from children import LONG, TINY, ended, fork, left_behind, outcome, slowly, train, trained, until
 
 from experiments.checkpoint import load
 
@@ -19,17 +19,17 @@ CPU = torch.device("cpu")
 
 
 def test_a_run_killed_at_twenty_random_instants_ends_to_the_bit_like_an_undisturbed_one(in_tmp):
-    words = (*LONG, "epochs=600")
+    words = (*LONG, "epochs=150")
     trained(words, "whole")
     instants, reached, started = random.Random(4), [], time.monotonic()
     checkpoint = Path("killed/checkpoint.pt")
-    first = fork(train, words, "killed")
+    first = fork(train, words, "killed", slowly)
     until(checkpoint.exists)
     startup = time.monotonic() - started
     os.kill(first, signal.SIGKILL)
     ended(first)
     for _ in range(20):
-        pid = fork(train, words, "killed")
+        pid = fork(train, words, "killed", slowly)
         time.sleep(instants.uniform(0, 1.5 * startup))
         os.kill(pid, signal.SIGKILL)
         assert ended(pid) == -signal.SIGKILL, "the run ended before it was killed; make it longer"

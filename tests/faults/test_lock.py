@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from children import BUSY, LONG, ended, fork, outcome, train, trained, until
+from children import BUSY, LONG, ended, fork, outcome, slowly, train, trained, until
 
 from experiments import lock
 from experiments.lock import Busy, Lock, holder
@@ -51,7 +51,7 @@ def end(pid):
 
 def test_of_two_processes_on_one_cell_one_leaves_and_the_other_is_undisturbed(in_tmp):
     trained(LONG, "whole")
-    first = fork(train, LONG, "a", log="first.log")
+    first = fork(train, LONG, "a", slowly, log="first.log")
     until(Path("a/checkpoint.pt").exists)
     second = fork(train, LONG, "a", log="second.log")
     codes = [ended(first), ended(second)]

@@ -1,5 +1,6 @@
 """Sweeps on a real Slurm, and what happens to them there."""
 
+import getpass
 import json
 import os
 import subprocess
@@ -18,7 +19,6 @@ pytestmark = [
     pytest.mark.slurm,
     pytest.mark.slow,
     pytest.mark.skipif(absent() is not None, reason=absent() or ""),
-    pytest.mark.xdist_group("slurm"),
 ]
 LONG = ("epochs=100", "eval_every=10", "checkpoint_every=0.5")  # 300 steps
 
@@ -33,7 +33,7 @@ def node():
 def lab(node, tmp_path):
     made = Lab(tmp_path, node)
     yield made
-    node.ask("scancel", "--user=root")
+    node.ask("scancel", f"--user={getpass.getuser()}")
 
 
 def numbers(folder):

@@ -26,8 +26,8 @@ def main(cfg: DictConfig) -> None:
 
         print(prove(Path(options["results_dir"])))
         return
-    typed = {override.split("=")[0] for override in HydraConfig.get().overrides.task}
-    preset = analysis(options["experiment"])
+    typed = {override.split("=")[0].lstrip("+") for override in HydraConfig.get().overrides.task}
+    preset = analysis(options["experiment"], options["runs_dir"])
     options |= {key: value for key, value in preset.items() if key not in typed}
     print(report(options, planned(options["experiment"]), typed))
 

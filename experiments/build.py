@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, lru_cache
 from typing import Any
@@ -41,14 +42,29 @@ def check(config: Config) -> str | None:
     _check_model(json.dumps([config["model"], config["task"], task.network]))
     budget = build_budget(config, task)
     schedule = build_schedule(config, budget)
-    weight_decay, _ = build_decay(config, budget, len(task.train), schedule)
-    build_optimizer(config, _two_weights(), weight_decay)
-    return lint(config, eta_sum(schedule), _normalizer(budget, len(task.train), schedule))
+    weight_decay, scale = build_decay(config, budget, len(task.train), schedule)
+    _check_convention(config, weight_decay)
+    normalizer = _normalizer(budget, len(task.train), schedule)
+    return lint(config, eta_sum(schedule, scale), normalizer)
 
 
-@cache
-def _two_weights() -> nn.Module:
-    return nn.Linear(1, 1)
+def _check_convention(config: Config, weight_decay: float) -> None:
+    """Take one step without a gradient: does the optimizer shrink a weight as its entry says?"""
+    layer = nn.Linear(1, 1)
+    weight = nn.init.ones_(layer.weight)
+    optimizer = build_optimizer(config, layer, weight_decay)
+    share = {"decoupled": weight_decay, "lr_coupled": config["lr"] * weight_decay}
+    expected = share.get(config["optim"]["convention"])
+    if expected is None:
+        return
+    weight.grad = torch.zeros_like(weight)
+    optimizer.step()
+    if not math.isclose(1 - weight.item(), expected, rel_tol=1e-3, abs_tol=1e-6):
+        raise UserError(
+            f"optim.convention={config['optim']['convention']} is wrong of optim="
+            f"{config['optim']['name']}: a step without gradient shrinks a weight by "
+            f"{1 - weight.item():g}, not {expected:g}"
+        )
 
 
 @lru_cache(maxsize=256)
@@ -87,13 +103,14 @@ def build_model(config: Config, task: Task) -> nn.Module:
 
 
 def _network(model: Config, task: Config, network: dict[str, int]) -> nn.Module:
-    try:
-        return _make("model", model)(**network)
-    except TypeError as error:
+    make = _make("model", model)
+    if set(network) - parameters(get_object(model["_target_"])):
         raise UserError(
             f"model={model.get('name')} does not fit task={task.get('name')}, "
             f"which offers {', '.join(network)}"
-        ) from error
+        )
+    with _named("model", model):
+        return make(**network)
 
 
 def build_budget(config: Config, task: Task) -> Budget:
@@ -111,6 +128,8 @@ def build_schedule(config: Config, budget: Budget) -> Schedule:
     """Return eta as a function of the step."""
     entry = dict(config["schedule"])
     if "t_0" in entry:
+        if not isinstance(entry["t_0"], int | float):
+            raise UserError(f"schedule.t_0 must be a number of epochs, got {entry['t_0']}")
         entry["t_0"] = round(entry["t_0"] * budget.steps_per_epoch)
     warmup_steps = round(config["warmup_epochs"] * budget.steps_per_epoch)
     return _schedule(json.dumps([entry, budget.steps, warmup_steps]))
@@ -122,10 +141,20 @@ def _schedule(key: str) -> Schedule:
     return _make("schedule", entry, steps=steps, warmup_steps=warmup_steps)
 
 
+def eta_sum(schedule: Schedule, scale: Callable[[int], float]) -> float:
+    """Return the sum over the budget of eta_t, times the factor of the decay where it has one."""
+    return _eta_sum(schedule, scale is not _one)
+
+
 @lru_cache(maxsize=64)
-def eta_sum(schedule: Schedule) -> float:
-    """Return the sum of the schedule's multiplier over its whole budget."""
-    return sum(map(schedule, range(schedule.steps)))
+def _eta_sum(schedule: Schedule, normalized: bool) -> float:
+    scale = _per_restart(schedule) if normalized else _one
+    return sum(scale(step) * schedule(step) for step in range(schedule.steps))
+
+
+def _per_restart(schedule: Schedule) -> Callable[[int], float]:
+    first = schedule.period(0)
+    return lambda step: math.sqrt(first / schedule.period(step))
 
 
 def build_decay(
@@ -138,15 +167,14 @@ def build_decay(
     """
     if config["decay"]["name"] == "raw":
         return config["wd"], _one
-    first = schedule.period(0)
     weight_decay = config["wd"] * _normalizer(budget, train_size, schedule)
-    return weight_decay, lambda step: math.sqrt(first / schedule.period(step))
+    return weight_decay, _per_restart(schedule)
 
 
 def _normalizer(budget: Budget, train_size: int, schedule: Schedule) -> float:
     return normalized_weight_decay(
         1.0,
-        batch_size=budget.batch_size,
+        batch_size=min(budget.batch_size, train_size),
         train_size=train_size,
         epochs=schedule.period(0) / budget.steps_per_epoch,
     )
@@ -179,13 +207,21 @@ def _one(step: int) -> float:
 def _make(group: str, entry: Config, **given: Any) -> Any:
     """Instantiate an entry; what its constructor refuses is the person's mistake."""
     own = OWN_KEYS - {"_target_", "_partial_"}
-    entry = {key: value for key, value in entry.items() if key not in own}
+    config, entry = entry, {key: value for key, value in entry.items() if key not in own}
+    with _named(group, config):
+        try:
+            return instantiate(entry, **given, _convert_="all")
+        except InstantiationException as error:
+            raise (error.__cause__ or error) from None
+
+
+@contextmanager
+def _named(group: str, entry: Config) -> Iterator[None]:
+    """Say which entry it was that refused its values."""
     try:
-        return instantiate(entry, **given, _convert_="all")
-    except InstantiationException as error:
-        cause = error.__cause__
-        if isinstance(cause, UserError):
-            raise cause from None
-        if isinstance(cause, ValueError | TypeError):
-            raise UserError(f"{group}: {cause}") from cause
+        yield
+    except UserError:
         raise
+    except (ValueError, TypeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{group}={entry.get('name')}: {reason}") from error

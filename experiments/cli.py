@@ -80,6 +80,8 @@ def explain(error: Exception) -> str:
             return _unknown_key(cause)
         if isinstance(cause, OverrideParseException):
             return f"cannot read {cause.override!r}: {str(cause).splitlines()[0]}"
+        if "Ambiguous value for argument" in str(cause):
+            return f"a list of values needs -m: python train.py -m {' '.join(sys.argv[1:])}"
     lines = [line.strip() for line in str(chain[-1]).splitlines() if line.strip()]
     keys = [line.split(":", 1)[1].strip() for line in lines if line.startswith("full_key:")]
     if keys:
@@ -103,7 +105,11 @@ def _missing_entry(error: MissingConfigException) -> str:
 
 def _unknown_key(error: OmegaConfBaseException) -> str:
     key = error.full_key or str(error.key)
-    near = get_close_matches(key, list(_known_keys()), n=1)
+    group, _, name = key.partition(".")
+    chosen = next((word for word in sys.argv if word.startswith(f"{group}=")), "")
+    if name and chosen:
+        return f"{chosen} has no key {name}"
+    near = get_close_matches(key, set(_known_keys()) - {key}, n=1)
     return f"there is no key {key}" + (f"; did you mean {near[0]}?" if near else "")
 
 
@@ -149,5 +155,9 @@ def run_folder() -> Path:
 def _remove_empty_folder() -> None:
     """Take back the run folder that Hydra made before the mistake was seen."""
     if HydraConfig.initialized():
+        folder = Path(HydraConfig.get().runtime.output_dir)
         with suppress(Exception):
-            os.removedirs(run_folder())
+            folder.rmdir()
+            for parent in (folder.parent, folder.parent.parent):
+                if parent.is_relative_to(Path(HydraConfig.get().sweep.dir).parent.resolve()):
+                    parent.rmdir()

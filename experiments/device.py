@@ -18,8 +18,8 @@ def resolve_device(device: str) -> torch.device:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         resolved = torch.device(device)
-        torch.empty(0, device=resolved)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=resolved).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UserError(
             f"device must be auto, cpu or a GPU that is here, got {device}"
             f" ({str(error).splitlines()[0]})"

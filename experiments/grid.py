@@ -1,6 +1,7 @@
 """Which cells a sweep has, and what its preset says."""
 
 import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from experiments.compose import register_resolvers
 from experiments.errors import UserError
-from experiments.runs_table import COLUMNS
 from experiments.schema import register
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -33,56 +33,64 @@ def combinations(
         params: Axis -> values in Hydra's grammar, shared by all grids.
         grids: Tables of such axes, each a product of its own.
         arguments: Overrides of the command line.
+
+    Raises:
+        UserError: An argument is no list, or mixes values of the grids with others.
     """
     typed = _axes(OverridesParser.create().parse_overrides(list(arguments)))
+    tables = [_parse(grid) for grid in grids] or [{}]
+    known = {axis: set().union(*(table.get(axis, {}) for table in tables)) for axis in typed}
+    for axis, values in typed.items():
+        foreign = [text for value, text in values.items() if value not in known[axis]]
+        if foreign and len(foreign) < len(values):
+            raise UserError(
+                f"{axis}={','.join(foreign)} is in no grid of the preset and the other values are; "
+                "give values of the grids, or only new ones"
+            )
     seen: dict[tuple[str, ...], None] = {}
-    for table in _select(params, grids, typed):
-        for cell in itertools.product(*([f"{k}={v}" for v in vs] for k, vs in table.items())):
+    for table in tables:
+        cells = _parse(params) | table
+        for axis, values in typed.items():
+            selects = known[axis] & set(values)
+            cells[axis] = {v: t for v, t in values.items() if not selects or v in table[axis]}
+        for cell in itertools.product(
+            *([f"{k}={t}" for t in v.values()] for k, v in cells.items())
+        ):
             seen.setdefault(cell)
     return list(seen)
 
 
-def _select(
-    params: Mapping[str, Any], grids: Sequence[Mapping[str, Any]], typed: dict[str, list[str]]
-) -> Iterable[dict[str, list[str]]]:
-    tables = [_parse(grid) for grid in grids] or [{}]
-    for table in tables:
-        shared = _parse(params) | table | typed
-        for axis, values in typed.items():
-            if any(set(values) & set(other.get(axis, ())) for other in tables):
-                shared[axis] = [value for value in values if value in table.get(axis, ())]
-        yield shared
-
-
-def _parse(table: Mapping[str, Any]) -> dict[str, list[str]]:
+def _parse(table: Mapping[str, Any]) -> dict[str, dict[Any, str]]:
     words = [f"{key}={value}" for key, value in table.items()]
     return _axes(OverridesParser.create().parse_overrides(words))
 
 
-def _axes(overrides: Iterable[Override]) -> dict[str, list[str]]:
-    """Return each override's values, written the one way in which Hydra writes them."""
+def _axes(overrides: Iterable[Override]) -> dict[str, dict[Any, str]]:
+    """Return each override's values, each with the way in which Hydra writes it."""
     axes = {}
     for override in overrides:
-        key = override.get_key_element()
-        if override.is_sweep_override():
-            if not override.is_discrete_sweep():
-                raise UserError(
-                    f"{override.input_line} is no list; give values as in lr=1e-3,3e-3 or range(3)"
-                )
-            axes[key] = list(override.sweep_string_iterator())
-        else:
-            axes[key] = [override.get_value_element_as_str()]
+        key = override.get_key_element().removeprefix("++")
+        if override.is_delete():
+            raise UserError(f"a sweep cannot remove keys, got {override.input_line}")
+        if override.is_sweep_override() and not override.is_discrete_sweep():
+            raise UserError(
+                f"{override.input_line} is no list; give values as in lr=1e-3,3e-3 or range(3)"
+            )
+        texts = (
+            override.sweep_string_iterator()
+            if override.is_sweep_override()
+            else [override.get_value_element_as_str()]
+        )
+        values = {_value(f"{key}={text}"): text for text in texts}
+        axes[key] = {v: v if re.fullmatch(r"[\w.-]+", str(v)) and isinstance(v, str) else text
+                     for v, text in values.items()}  # fmt: skip
     return axes
 
 
-def swept_keys(overrides: Sequence[Sequence[str]]) -> list[str]:
-    """Return the keys that vary over a sweep and have no column of their own in the runs table."""
-    values: dict[str, set[str]] = {}
-    for cell in overrides:
-        for override in cell:
-            key, value = override.split("=", 1)
-            values.setdefault(key.lstrip("+"), set()).add(value)
-    return sorted(key for key, seen in values.items() if len(seen) > 1 and key not in COLUMNS)
+def _value(word: str) -> Any:
+    """Return what a value means, so that 0 and 0.0, adam and 'adam' are the same."""
+    value = OverridesParser.create().parse_override(word).value()
+    return value if isinstance(value, int | float | str | bool | None) else str(value)
 
 
 def default(*overrides: str) -> DictConfig:
@@ -113,7 +121,10 @@ def planned(name: str) -> list[dict[str, Any]] | None:
     ]
 
 
-def analysis(name: str) -> dict[str, Any]:
-    """Return what a preset says about how it is to be analyzed; empty without a preset."""
+def analysis(name: str, runs_dir: str = "runs") -> dict[str, Any]:
+    """Return how an experiment is to be analyzed, as its preset says or else one of its runs."""
     preset = _preset(name)
-    return {} if preset is None else OmegaConf.to_container(preset.analysis, resolve=True)
+    if preset is None:
+        run = next(Path(runs_dir).glob(f"{name}/*/config.yaml"), None)
+        preset = OmegaConf.load(run) if run else OmegaConf.create({"analysis": {}})
+    return OmegaConf.to_container(preset.analysis, resolve=True)

@@ -13,15 +13,35 @@ DECISIVE = (
 )
 
 
+def settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of :data:`DECISIVE` has no column of its own in the runs table, by dotted key."""
+    found = {key: config[key] for key in ("warmup_epochs", "validation_size")}
+    for group in ("task", "model", "optim", "schedule", "decay"):
+        for key, value in config[group].items():
+            if key not in ("name", "convention", "_target_", "_partial_"):
+                found[f"{group}.{key}"] = json.dumps(value) if isinstance(value, list) else value
+    return found
+
+
 def identity(config: Mapping[str, Any]) -> str:
     """Return 16 hexadecimal digits that two runs share if and only if they are the same run.
+
+    ``precision=auto`` counts as itself: what it came to is recorded, and a run that was begun under
+    one precision is not continued under another.
 
     Args:
         config: A resolved configuration, as plain values.
     """
     decisive = {key: config[key] for key in DECISIVE}
-    canonical = json.dumps(decisive, sort_keys=True)
+    canonical = json.dumps(_unsigned(decisive), sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _unsigned(value: Any) -> Any:
+    """Write zero one way: -0.0 is the same number as 0.0."""
+    if isinstance(value, Mapping):
+        return {key: _unsigned(child) for key, child in value.items()}
+    return value + 0.0 if isinstance(value, float) else value
 
 
 def cell_name(config: Mapping[str, Any]) -> str:
@@ -30,6 +50,6 @@ def cell_name(config: Mapping[str, Any]) -> str:
     It holds letters, digits and ``.-_=+`` only, so that no value can lead out of the runs folder.
     """
     axes = [config["optim"].get("name", "")]
-    axes += [f"{key}={config[key]:g}" for key in ("lr", "wd", "seed")]
+    axes += [f"{key}={config[key] + 0:g}" for key in ("lr", "wd", "seed")]
     readable = re.sub(r"[^A-Za-z0-9.=_+-]", "_", "-".join(axes))[:100]
     return f"{readable}-{identity(config)[:8]}"

@@ -15,6 +15,7 @@ from experiments.checkpoint import Checkpoints
 from experiments.errors import UserError
 from experiments.files import remove_leftovers, write_atomically
 from experiments.lock import Lock
+from experiments.runs_table import complete
 
 
 class RunFolder:
@@ -90,8 +91,8 @@ class RunFolder:
         if not self._result.exists():
             return None
         try:
-            return json.loads(self._result.read_text())
-        except ValueError as error:
+            return complete(json.loads(self._result.read_text()))
+        except (ValueError, TypeError) as error:
             raise UserError(
                 f"{self._result} is damaged; remove it to run the cell again"
             ) from error
@@ -140,4 +141,7 @@ def committed(results_dir: str | Path, name: str) -> dict[str, dict[str, str]]:
     if not file.exists():
         return {}
     with file.open(newline="") as lines:
-        return {row["id"]: row for row in csv.DictReader(lines)}
+        reader = csv.DictReader(lines)
+        if "id" not in (reader.fieldnames or []):
+            raise UserError(f"{file} has no column 'id', so it is not a runs table")
+        return {row["id"]: row for row in reader}

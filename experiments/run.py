@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from experiments import build, interrupt
 from experiments.device import autocast, device_name, resolve_device, resolve_precision
-from experiments.identity import cell_name, identity
+from experiments.identity import cell_name, identity, settings
 from experiments.interrupt import Interrupted
 from experiments.loop import Diverged, Trainer
 from experiments.progress import progress_bar
@@ -49,6 +50,8 @@ def run_cell(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     row = committed(config["results_dir"], config["name"]).get(run_id)
     if row is not None:
         log.info("already in %s/%s/runs.csv", config["results_dir"], config["name"])
+        with suppress(OSError):
+            folder.rmdir()  # Hydra made it
         return row
     warning = build.check(config)
     device = resolve_device(config["device"])
@@ -97,7 +100,7 @@ def _train(
         "epochs": budget.steps / budget.steps_per_epoch,
         "steps": budget.steps,
         "train_size": len(task.train),
-        "eta_sum": build.eta_sum(schedule),
+        "eta_sum": build.eta_sum(schedule, scale),
     }
     make_tracker = build.build_tracker(config)
     tracker = make_tracker(
@@ -106,7 +109,8 @@ def _train(
     )  # fmt: skip
     bar = progress_bar(budget.steps, "step", disable=not config["progress"])
     with logging_redirect_tqdm(), tracker, bar:
-        scribe = Scribe(files, tracker, bar, config["checkpoint_every"], task.fingerprint, started)
+        conditions = {"data": task.fingerprint, "precision": precision}
+        scribe = Scribe(files, tracker, bar, config["checkpoint_every"], conditions, started)
         scribe.resume(trainer)
         row |= _outcome(trainer, scribe)
         row |= {"seconds": round(scribe.seconds(), 3)}
@@ -133,14 +137,14 @@ def describe(config: dict[str, Any], run_id: str) -> dict[str, Any]:
     row = {key: config[key]["name"] for key in ("task", "model", "optim", "schedule", "decay")}
     row |= {key: config[key] for key in ("no_decay", "lr", "wd", "batch_size", "seed")}
     row |= {"id": run_id, "experiment": config["name"], "convention": config["optim"]["convention"]}
-    return row | {key: OmegaConf.select(OmegaConf.create(config), key) for key in config["columns"]}
+    return row | settings(config)
 
 
 def _outcome(trainer: Trainer, scribe: Scribe) -> dict[str, Any]:
     try:
         final = trainer.run(scribe)
     except Diverged as reason:
-        log.warning("diverged: %s", reason)
+        log.warning("%s diverged: %s", scribe.files.path.name, reason)
         scribe.log({"diverged": 1.0}, trainer.step)
         return {"status": DIVERGED}
     return {"status": FINISHED} | {k: v for k, v in final.items() if k in MEASURED}

@@ -1,5 +1,6 @@
 """The runs table: one row a run, the only contract between the laboratory and its reports."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +22,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "steps": ("Int64", "optimizer steps of the whole budget"),
     "batch_size": ("Int64", "examples in a full batch"),
     "train_size": ("Int64", "training examples, without the validation split"),
-    "eta_sum": ("Float64", "sum of the schedule multiplier eta_t over all steps"),
+    "eta_sum": ("Float64", "sum of eta_t over all steps, each times lambda_t / weight_decay"),
     "seed": ("Int64", "the one integer behind every generator of the run"),
     "status": ("string", "finished | diverged"),
     "test_error": ("Float64", "percent, at the end; empty when diverged"),
@@ -42,6 +43,8 @@ COLUMNS: dict[str, tuple[str, str]] = {
 
 #: What a finished run measures; a diverged one has none of it.
 MEASURED = ("test_error", "test_loss", "val_error", "val_loss", "train_error", "train_loss")
+#: What an experiment may be called: it names folders in runs/ and results/.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 FINISHED, DIVERGED = "finished", "diverged"
 
 

@@ -37,7 +37,6 @@ class RunConfig:
     results_dir: str = MISSING
     checkpoint_every: float = MISSING
     progress: bool = MISSING
-    columns: list[str] = MISSING
     analysis: dict[str, Any] = field(default_factory=dict)
 
 

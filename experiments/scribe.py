@@ -28,7 +28,7 @@ class Scribe:
         tracker: The mirror.
         bar: Shows the progress.
         checkpoint_every: Seconds between two checkpoints, at least.
-        fingerprint: Hash of the data.
+        conditions: What must not change while a run is away: hash of the data, precision.
         started: When the run began, by the monotonic clock.
         before: Seconds that earlier attempts took, up to their last checkpoint.
     """
@@ -37,7 +37,7 @@ class Scribe:
     tracker: NoTracker | WandbTracker
     bar: tqdm
     checkpoint_every: float
-    fingerprint: str
+    conditions: dict[str, str]
     started: float
     before: float = 0.0
     _saved: float = field(default_factory=time.monotonic)
@@ -51,15 +51,15 @@ class Scribe:
         """Go on from the newest whole checkpoint, if there is one.
 
         Raises:
-            UserError: It was written with other data.
+            UserError: It was written with other data or in another precision.
         """
         for state in self.files.checkpoints.states(trainer.task.train.labels.device):
-            if state["data"] != self.fingerprint:
-                raise UserError(
-                    f"the data changed since {self.files.path} was begun (hash {state['data']}, "
-                    f"now {self.fingerprint}); put the old files back or choose another "
-                    "hydra.run.dir"
-                )
+            for what, now in self.conditions.items():
+                if state[what] != now:
+                    raise UserError(
+                        f"the {what} changed since {self.files.path} was begun ({state[what]}, "
+                        f"now {now}); go on as it was begun, or choose another hydra.run.dir"
+                    )
             if state["metrics_size"] > self.files.metrics_size():
                 log.warning("%s lost lines that a checkpoint counts on", self.files.metrics)
                 continue
@@ -92,7 +92,7 @@ class Scribe:
         begun = time.monotonic()
         everything = {
             "trainer": state,
-            "data": self.fingerprint,
+            **self.conditions,
             "metrics_size": self.files.metrics_size(),
             "seconds": self.seconds(),
         }

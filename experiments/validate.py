@@ -2,7 +2,6 @@
 
 import inspect
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
@@ -12,6 +11,7 @@ from typing import Any
 from hydra.utils import get_object
 
 from experiments.errors import UserError
+from experiments.runs_table import NAME
 from experiments.schema import RunConfig
 from optim.groups import NO_DECAY
 
@@ -19,7 +19,13 @@ PRECISIONS = ("auto", "fp32", "bf16")
 #: Keys of a group's entry that are for us, not for what the entry builds.
 OWN_KEYS = {"name", "convention", "_target_", "_partial_"}
 #: What experiments.run passes to a constructor beside the entry's own keys.
-GIVEN = {"task": {"seed", "data_dir", "cache_dir"}, "schedule": {"steps", "warmup_steps"}}
+GIVEN = {
+    "task": {"seed", "data_dir", "cache_dir"},
+    "model": {"vocabulary", "positions", "channels", "classes"},
+    "optim": {"params", "lr", "weight_decay"},
+    "schedule": {"steps", "warmup_steps"},
+    "tracker": {"folder", "id", "name", "group", "job_type", "tags", "config"},
+}
 
 
 def validate(config: Mapping[str, Any]) -> None:
@@ -46,7 +52,7 @@ def validate(config: Mapping[str, Any]) -> None:
             f"warmup_epochs must be less than epochs={config['epochs']:g}, "
             f"got {config['warmup_epochs']:g}"
         )
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", config["name"]):
+    if not NAME.fullmatch(config["name"]):
         raise UserError(
             f"name must be a plain folder name of up to 100 letters, digits and ._-, "
             f"got {config['name'][:120]!r}"

@@ -60,6 +60,16 @@ MISTAKES = {
     "+foo=1": "there is no key foo",
     "+optim.foo=1": "optim=adamw reads no key optim.foo",
     "+task.modulos=3": "did you mean task.modulus?",
+    "+optim.lr=3": "optim=adamw reads no key optim.lr",
+    "+model.classes=3": "model=transformer reads no key model.classes",
+    "task=cifar10_small task.modulus=7": "task=cifar10_small has no key modulus",
+    "lr=1e-3,2e-3": "a list of values needs -m: python train.py -m ",
+    "schedule=warm_restarts schedule.t_0=abc": "schedule.t_0 must be a number of epochs, got abc",
+    "schedule=warm_restarts schedule.t_0=0": "t_0 must be",
+    "model.width=abc": "model=transformer: ",
+    "task.train_fraction=abc": "task=modular: ",
+    "optim=adam optim.convention=decoupled": "optim.convention=decoupled is wrong of optim=adam",
+    "device=meta": "device must be auto, cpu or a GPU that is here, got meta",
     "task=cifar10": "Three ways to get it",
     "hydra.run.dir=/dev/null/x": "/dev/null",
 }
@@ -70,7 +80,7 @@ def outcomes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mistakes")
     import json
 
-    commands = [["tracker=none", "data_dir=nowhere", word] for word in MISTAKES]
+    commands = [["tracker=none", "data_dir=nowhere", *word.split()] for word in MISTAKES]
     done = subprocess.run(
         [sys.executable, "-c", MANY.format(root=str(ROOT))], input=json.dumps(commands),
         capture_output=True, text=True, cwd=folder,
@@ -102,6 +112,13 @@ def train(*words, cwd):
     return subprocess.run(
         [sys.executable, str(ROOT / "train.py"), *words], capture_output=True, text=True, cwd=cwd
     )
+
+
+def test_a_mistake_spares_the_persons_own_empty_folders(in_tmp):
+    (in_tmp / "out" / "deep").mkdir(parents=True)
+    assert train(*TINY, "hydra.run.dir=out/deep/run", "lr=nan", cwd=in_tmp).returncode == 2
+    assert (in_tmp / "out" / "deep").is_dir()
+    assert not (in_tmp / "out" / "deep" / "run").exists()
 
 
 def test_a_run_ends_with_one_line_and_the_same_command_finds_it_finished(in_tmp):
@@ -141,7 +158,7 @@ def test_a_sweep_runs_every_cell_and_again_only_what_is_missing(in_tmp):
 def test_a_decay_that_reads_like_another_conventions_is_warned_of_once(in_tmp):
     one = train(*TINY, "optim=torch_adamw", "lr=1e-3", "wd=1e-3", cwd=in_tmp)
     assert one.stderr.count("WARNING: wd=0.001 under optim=torch_adamw") == 1
-    many = train("-m", *TINY, "optim=torch_adamw", "lr=1e-3", "wd=1e-3,2e-3,1", cwd=in_tmp)
+    many = train("-m", *TINY, "optim=torch_adamw", "lr=1e-3", "wd=1e-3,2e-3,100", cwd=in_tmp)
     assert many.stderr.count("WARNING") == 1
     assert "2 of 3 cells, as here: wd=0.001 under optim=torch_adamw" in many.stderr
 
@@ -166,12 +183,12 @@ def test_a_swept_key_without_a_column_is_recorded(in_tmp):
 def test_a_cell_that_fails_or_is_killed_stops_no_other_and_is_named(in_tmp):
     (in_tmp / "sitecustomize.py").write_text(
         "import os, experiments.run as r\n"
-        "original = r.run\n"
-        "def run(cfg, folder):\n"
-        "    if cfg.seed == 1: raise RuntimeError('broken cell')\n"
-        "    if cfg.seed == 2: os.kill(os.getpid(), 9)\n"
-        "    return original(cfg, folder)\n"
-        "r.run = run\n"
+        "original = r.run_cell\n"
+        "def run_cell(config, folder):\n"
+        "    if config['seed'] == 1: raise RuntimeError('broken cell')\n"
+        "    if config['seed'] == 2: os.kill(os.getpid(), 9)\n"
+        "    return original(config, folder)\n"
+        "r.run_cell = run_cell\n"
     )
     import os
 

@@ -42,6 +42,23 @@ def test_a_value_that_no_grid_has_replaces_the_axis_and_no_cell_comes_twice():
     assert len(cells(["optim=sgd", "wd=1"])) == 2
 
 
+def test_values_are_compared_by_what_they_mean():
+    assert {cell["optim"] for cell in cells(["optim='adam'"])} == {"adam"}
+    assert len(cells(["wd=0.000001"])) == len(cells(["wd=1e-6"])) == 2
+    assert len(cells(["wd=0,0.0"], params={}, grids=[])) == 1
+
+
+def test_values_of_the_grids_mixed_with_others_are_refused():
+    with pytest.raises(UserError, match="optim=sgd is in no grid"):
+        cells(["optim=adam,sgd"])
+
+
+def test_a_forced_override_is_an_axis_like_any_other_and_removing_is_refused():
+    assert {cell["wd"] for cell in cells(["++wd=0.5"])} == {"0.5"}
+    with pytest.raises(UserError, match="cannot remove"):
+        cells(["~wd"])
+
+
 def test_without_grids_the_cells_are_a_plain_product():
     assert len(cells(["lr=1e-3,1e-2", "wd=0,1,2"], params={}, grids=[])) == 6
 
@@ -66,17 +83,12 @@ def test_composing_many_cells_gives_what_hydra_composes_for_each():
         ["task=cifar10_small", "lr=0.1", "wd=1", "seed=3"],
         ["lr=0.1", "wd=1", "seed=3", "task.modulus=53", "betas=[0.8,0.9]"],
         ["lr=0.1", "wd=1", "seed=4", "task.modulus=53", "runs_dir=elsewhere"],
-        ["lr=0.1", "wd=1", "seed=4", "+columns=[x]", "threads=null", "precision=bf16"],
+        ["lr=0.1", "wd=1", "seed=4", "optim.eps=1e-6", "threads=null", "precision=bf16"],
     ]
     for words, cell in zip(jobs, compose.compose(loader(), jobs), strict=True):
         whole = loader().load_configuration("train", words, run_mode=RunMode.MULTIRUN)
         assert cell.job == compose.plain(whole)
         assert str(cell.folder) == f"{whole.hydra.sweep.dir}/{whole.hydra.sweep.subdir}"
-
-
-def test_swept_keys_without_a_column_are_found():
-    jobs = [["lr=1", "task.modulus=31"], ["lr=2", "task.modulus=47"]]
-    assert grid.swept_keys(jobs) == ["task.modulus"]
 
 
 def test_a_cell_keeps_to_the_runs_folder_whatever_its_values():

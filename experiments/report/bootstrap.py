@@ -46,8 +46,9 @@ def replicate_noise(panels: Sequence[Panel], value: str) -> list[Noise | None]:
     .. math:: \sigma = \sqrt{\textstyle\sum d^2 / 2n}
 
     pooled over the panels that differ in the optimizer alone. Pairs of which one is only a bound
-    are left out. None where there is no pair, or where all pairs are equal: these are not
-    replicates, but one run under two names, as in a sweep whose optimizers share their seeds.
+    are left out, and so are runs of this laboratory, which have a commit: its optimizers share
+    their seeds, so that such a pair is one run under two names. None where there is no pair, or
+    where all are equal.
     """
     groups: dict[tuple, list[Panel]] = {}
     for panel in panels:
@@ -76,6 +77,7 @@ def _pooled(group: list[Panel], value: str) -> Noise | None:
 def _undecayed(panel: Panel, value: str):
     runs = panel.runs
     usable = (runs["wd"] == 0) & (runs["status"] == FINISHED) & (runs["clipped"] == "")
+    usable &= runs["commit"] == ""
     return runs[usable].set_index(["lr", "seed"])[value]
 
 

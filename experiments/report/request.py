@@ -9,6 +9,7 @@ from experiments.errors import UserError
 from experiments.report import table
 from experiments.report.measure import Settings
 from experiments.report.report import analyze
+from experiments.runs_table import NAME
 
 #: Typed on the command line, these ask for a passing look, which leaves README.md alone.
 LOOKS = {"metric", "axis", "panels", "level", "tolerance", "near"}
@@ -39,6 +40,8 @@ def report(
         known = table.experiments(*(Path(folder) for folder in folders.values()))
         have = ", ".join(known) or "none yet"
         raise UserError(f"give experiment=NAME; experiments with runs: {have}")
+    if not NAME.fullmatch(str(name)):
+        raise UserError(f"experiment must be a plain name, as of a folder in runs/, got {name!r}")
     chosen = options["panels"] or ()
     options["panels"] = (chosen,) if isinstance(chosen, str) else tuple(chosen)
     settings = Settings(**options)

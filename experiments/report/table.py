@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from experiments.errors import UserError
+from experiments.files import write_atomically
 from experiments.runs_table import COLUMNS, DIVERGED, FINISHED, complete
 
 Row = dict[str, str]
@@ -45,7 +45,7 @@ def gather(folder: Path) -> Gathered:
         try:
             found.rows.append(_checked(json.loads((run / "result.json").read_text())))
         except FileNotFoundError:
-            found.unfinished += 1
+            found.unfinished += (run / "config.yaml").exists()
         except (ValueError, TypeError, OSError) as error:
             found.corrupt.append(f"{run.name} ({str(error).splitlines()[0]})")
     return found
@@ -95,10 +95,10 @@ def read(path: Path) -> list[Row]:
     with path.open(newline="") as file:
         reader = csv.DictReader(file, strict=True)
         try:
-            rows = list(reader)
+            head, rows = reader.fieldnames or [], list(reader)
         except csv.Error as error:
             raise UserError(f"{path}, line {reader.line_num}: {error}") from None
-    if "id" not in (reader.fieldnames or []):
+    if "id" not in head:
         raise UserError(f"{path} has no column 'id', so it is not a runs table")
     for number, row in enumerate(rows, start=2):
         if None in row or None in row.values():
@@ -137,15 +137,9 @@ def render(rows: list[Mapping[str, str]]) -> str:
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Replace ``path`` in one step: a temporary file beside it, flushed to disk, then renamed."""
-    data = content.encode() if isinstance(content, str) else content
+    """Replace ``path`` in one step; its folder is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_atomically(path, content.encode() if isinstance(content, str) else content)
 
 
 def frame(rows: list[Mapping[str, str]]) -> pd.DataFrame:

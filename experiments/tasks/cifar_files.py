@@ -143,10 +143,12 @@ def _read_parquet(file: Path, label: str) -> tuple[np.ndarray, np.ndarray]:
     if "img" not in table.column_names or label not in table.column_names:
         raise UserError(f"{file} needs columns img and {label}, has {table.column_names}")
     try:
+        if not pyarrow.types.is_integer(table[label].type):
+            raise ValueError(f"column {label} holds {table[label].type}, no whole numbers")
         encoded = table["img"].combine_chunks().field("bytes").to_pylist()
         images = np.stack([np.asarray(Image.open(io.BytesIO(e)).convert("RGB")) for e in encoded])
         labels = table[label].to_numpy().astype(np.int64)
-    except (KeyError, TypeError, ValueError, OSError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
         raise UserError(f"{file} is damaged: {error}".splitlines()[0]) from error
     return images, labels
 

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.plugins import Plugins
@@ -54,10 +55,9 @@ class GridSweeper(Sweeper):
 
         preset, arguments = _split_preset(arguments)
         overrides = grid.combinations(self.params, self.grids, arguments)
-        columns = grid.swept_keys(overrides)
-        shared = [*preset, f"columns=[{','.join(columns)}]"]
-        jobs = [[*shared, *cell] for cell in overrides]
+        jobs = [[*preset, *cell] for cell in overrides]
         cells = compose(self.loader, jobs, self.config.hydra.overrides.hydra)
+        Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
         warnings = [text for text in [check(cell.job) for cell in cells] if text]
         if warnings:
             log.warning("%d of %d cells, as here: %s", len(warnings), len(cells), warnings[0])

@@ -277,3 +277,37 @@ def test_images_train_from_the_command_line_keys(fake_cifar, in_tmp):
     assert row["train_size"] == 40
     assert row["task"] == "cifar10_small"
     assert row["model"] == "resnet8"
+
+
+def test_a_row_tells_every_setting_that_has_no_column_of_its_own(in_tmp):
+    row = run(composed(*TINY, "task.modulus=5"), in_tmp / "a")
+    assert (row["task.modulus"], row["model.width"], row["optim.eps"]) == (5, 8, 1e-8)
+    assert row["optim.betas"] == "[0.9, 0.98]"
+    assert row["warmup_epochs"] == 1
+
+
+def test_minus_zero_is_zero(in_tmp, monkeypatch):
+    row = run(composed(*TINY, "wd=0"), in_tmp / "a")
+    monkeypatch.setattr(loop.Trainer, "run", None)
+    assert run(composed(*TINY, "wd=-0.0"), in_tmp / "a") == row
+
+
+def test_a_batch_larger_than_the_training_set_is_the_whole_set():
+    config = build_config("batch_size=64", "decay=normalized", "wd=0.5")
+    trainer = make_trainer(config)
+    assert trainer.budget.steps_per_epoch == 1
+    assert len(trainer.batch(0)) == len(trainer.task.train)
+    assert trainer.optimizer.param_groups[0]["weight_decay"] == pytest.approx(0.5 * 4**-0.5)
+
+
+def test_the_sum_of_the_multipliers_follows_normalized_decay_through_its_restarts(in_tmp):
+    words = ("decay=normalized", "schedule=warm_restarts", "schedule.t_0=2", "epochs=6",
+             "warmup_epochs=0")  # fmt: skip
+    row = run(composed(*TINY, *words), in_tmp / "a")
+    trainer = make_trainer(build_config(*words))
+    shrink = 0.0
+    for _ in range(trainer.budget.steps):
+        trainer._train_step()
+        (group,) = trainer.optimizer.param_groups
+        shrink += group["weight_decay"] * group["lr"] / group["initial_lr"]
+    assert row["weight_decay"] * row["eta_sum"] == pytest.approx(shrink)

@@ -70,6 +70,7 @@ def test_corrupt_and_unfinished_folders_are_said_and_the_rest_is_drawn(toy, capl
     (toy["runs_dir"] / "toy" / "half").mkdir()
     (toy["runs_dir"] / "toy" / "half" / "result.json").write_text('{"id": ')
     (toy["runs_dir"] / "toy" / "going").mkdir()
+    (toy["runs_dir"] / "toy" / "going" / "config.yaml").write_text("lr: 1")
     made = analyze("toy", settings=QUICK, **toy)
     assert "skipped corrupt runs: half (" in caplog.text
     assert "1 runs are unfinished" in made.text

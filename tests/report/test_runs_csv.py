@@ -21,6 +21,8 @@ def test_every_result_becomes_a_row_whose_floats_round_trip(tmp_path):
 def test_folders_without_a_result_are_counted_as_unfinished(tmp_path):
     write_runs(tmp_path, [run()])
     (tmp_path / "running").mkdir()
+    (tmp_path / "running" / "config.yaml").write_text("lr: 1")
+    (tmp_path / "made by Hydra, then refused").mkdir()
     (tmp_path / ".hidden").mkdir()
     assert table.gather(tmp_path).unfinished == 1
 

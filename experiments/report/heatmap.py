@@ -120,11 +120,13 @@ def _edges(values: np.ndarray) -> np.ndarray:
     return np.stack([np.r_[first, middle][at], np.r_[middle, last][at]], axis=1)
 
 
-def scale(tables: list[pd.DataFrame], value: str) -> Normalize:
+def scale(tables: list[pd.DataFrame], value: str, *, switches: bool = False) -> Normalize:
     """Return one colour scale for several panels: from the best cell to a robust upper end.
 
     The upper end is the 90th percentile of the cells, or the lowest bound of a clipped cell: a few
-    terrible cells do not flatten the picture, they lie beyond the scale.
+    terrible cells do not flatten the picture, they lie beyond the scale. Nor do many bad ones, as
+    the scale ends at three times the median's distance from the best; unless the task
+    ``switches``: there bad cells are half of the matter.
     """
     cells = pd.concat(tables)
     shown = cells[cells["status"] == "finished"]
@@ -133,7 +135,7 @@ def scale(tables: list[pd.DataFrame], value: str) -> Normalize:
         return Normalize(0, 1)
     low, high = float(values.min()), float(values.quantile(0.9))
     middle = float(values.median())
-    if middle > low + 0.05 * (high - low):
+    if not switches and middle > low + 0.05 * (high - low):
         high = min(high, low + 3 * (middle - low))
     high = float(bounds.min()) if len(bounds) else high
     return Normalize(low, high if high > low else low + 1)

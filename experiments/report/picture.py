@@ -129,7 +129,8 @@ def signed(row) -> str:
 
 def _norm(measured: Sequence[Measured], of: tuple):
     cells = [one.panel.cells for one in measured if scale_key(one) == of]
-    return heatmap.scale(cells, measured[0].settings.metric)
+    settings = measured[0].settings
+    return heatmap.scale(cells, settings.metric, switches=settings.level is not None)
 
 
 def _bar(figure: Figure, axes, owner, label: str) -> None:

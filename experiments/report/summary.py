@@ -7,6 +7,7 @@ import pandas as pd
 from experiments.report.cells import MISSING, ranked
 from experiments.report.heatmap import number
 from experiments.report.measure import Measured
+from experiments.runs_table import DIVERGED
 
 #: Name of each statistic and its decimals, in the order of the tables.
 HEADS = {
@@ -27,25 +28,21 @@ Table = list[list[str]]
 
 
 def cells_table(measured: Sequence[Measured]) -> Table:
-    """Return the best cell of each panel and how many cells are done, as text under a head.
-
-    A cell is done when none of its planned seeds is missing; those with a diverged seed are
-    counted apart.
-    """
+    """Return the best cell of each panel and how many runs are done, as text under a head."""
     metric = measured[0].settings.metric
     head = ["", f"best {metric.replace('_', ' ')}", "at lr", "wd", "run noise"]
-    rows = [[*head, "cells done", "missing", "diverged"]]
+    rows = [[*head, "runs done", "missing", "diverged"]]
     for one in measured:
-        cells, best = one.panel.cells, best_cell(one.panel.cells, metric)
+        best = best_cell(one.panel.cells, metric)
         where = ["-", "-", "-"]
         if best is not None:
             spread = f" ± {best['sd']:.2f}" if best["sd"] == best["sd"] else ""
             where = [f"{best[metric]:.2f}{spread}", number(best["lr"]), number(best["wd"])]
-        missing = int((cells["missing"] > 0).sum())
-        counts = [len(cells) - missing, missing, int((cells["diverged"] > 0).sum())]
+        status = one.panel.runs["status"]
+        missing, diverged = int((status == MISSING).sum()), int((status == DIVERGED).sum())
         noise = f"{one.noise.sd:.2f}" if one.noise else "-"
-        counts[0] = f"{counts[0]}/{len(cells)}"
-        rows.append([one.panel.name, *where, noise, *map(str, counts)])
+        done = f"{len(status) - missing}/{len(status)}"
+        rows.append([one.panel.name, *where, noise, done, str(missing), str(diverged)])
     return rows
 
 

@@ -105,12 +105,15 @@ def lost_work(kills: int, every: float) -> list[dict[str, Any]]:
 def _count_steps(file: Path) -> None:
     """Let a run write down its step and the seconds that a step takes."""
     step, started = Trainer._train_step, time.perf_counter()
+    aside = file.with_suffix(".aside")
     first: list[int] = []
 
     def counted(self: Trainer) -> None:
         step(self)
         first.append(self.step)
-        file.write_text(f"{self.step} {(time.perf_counter() - started) / len(first)}")
+        text = f"{self.step} {(time.perf_counter() - started) / len(first)}"
+        aside.write_text(text)
+        os.replace(aside, file)  # whole, whenever the kill comes
 
     Trainer._train_step = counted
 
@@ -123,7 +126,10 @@ def submission(cells: int, per_job: int) -> list[dict[str, Any]]:
     if absent():
         log.warning("submission is not measured: %s", absent())
         return []
-    words = ["-m", *QUIET, f"seed=range({cells})", "hydra/launcher=slurm", "hydra.launcher.gpus=0",
+    axes = [f"{axis}={','.join(str(unit * (i + 1)) for i in range(n))}"
+            for axis, unit, n in (("lr", 1e-4, 25), ("wd", 1e-3, 20))]  # fmt: skip
+    words = ["-m", *QUIET, *axes, f"seed=range({cells // 500})", "hydra/launcher=slurm",
+             "hydra.launcher.gpus=0",
              f"hydra.launcher.cells_per_job={per_job}", "hydra.launcher.redraw=false",
              "hydra.launcher.memory_gb=1"]  # fmt: skip
     with OneNode() as node, tempfile.TemporaryDirectory() as folder:

@@ -43,13 +43,19 @@ def check(config: Config) -> str | None:
     budget = build_budget(config, task)
     schedule = build_schedule(config, budget)
     weight_decay, scale = build_decay(config, budget, len(task.train), schedule)
-    _check_convention(config, weight_decay)
+    _check_convention(json.dumps([config["optim"], config["no_decay"]]), config["lr"], weight_decay)
     normalizer = _normalizer(budget, len(task.train), schedule)
     return lint(config, eta_sum(schedule, scale), normalizer)
 
 
-def _check_convention(config: Config, weight_decay: float) -> None:
-    """Take one step without a gradient: does the optimizer shrink a weight as its entry says?"""
+@lru_cache(maxsize=1 << 16)
+def _check_convention(key: str, lr: float, weight_decay: float) -> None:
+    """Take one step without a gradient: does the optimizer shrink a weight as its entry says?
+
+    Cells that differ by their seed share the answer.
+    """
+    optim, no_decay = json.loads(key)
+    config = {"optim": optim, "no_decay": no_decay, "lr": lr}
     layer = nn.Linear(1, 1)
     weight = nn.init.ones_(layer.weight)
     optimizer = build_optimizer(config, layer, weight_decay)

@@ -1,6 +1,5 @@
 """What Slurm says of our jobs, asked in one call however many they are."""
 
-import getpass
 import logging
 import re
 import subprocess
@@ -50,10 +49,12 @@ def tasks() -> dict[tuple[str, int], Task]:
     Raises:
         Unreachable: There is no answer.
     """
-    words = ["--user", getpass.getuser(), "--noheader", "--array", "--states=all"]
+    words = ["--me", "--noheader", "--array", "--states=all"]
     found: dict[tuple[str, int], Task] = {}
     for line in _ask("squeue", *words, "--format=%j|%F|%K|%T|%r").splitlines():
-        name, job, place, state, reason = line.split("|", 4)
+        if line.count("|") < 4:
+            continue
+        name, job, place, state, reason = line.rsplit("|", 4)
         index = int(place) if place.isdigit() else 0
         job = f"{job}_{place}" if place.isdigit() else job
         task = Task(name, index, job, state, reason)

@@ -105,7 +105,7 @@ def load(folder: Path) -> Submission:
 
 def submissions(sweep: Path) -> list[Submission]:
     """Return every submission of a sweep, oldest first."""
-    files = sorted((sweep / FOLDER).glob("*/submission.json"))
+    files = sorted((sweep / FOLDER).absolute().glob("*/submission.json"))
     return sorted((load(file.parent) for file in files), key=lambda s: int(s.job or 0))
 
 

@@ -1,0 +1,82 @@
+"""When checkpoints are written: by the clock, within their share of the run, and when asked."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from conftest import TINY, composed
+from omegaconf import OmegaConf
+from tqdm import tqdm
+
+from experiments import interrupt, scribe
+from experiments.interrupt import Interrupted, listening
+from experiments.record import RunFolder
+from experiments.scribe import SHARE, Scribe
+from experiments.tracker import NoTracker
+
+
+class Clock:
+    now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    made = Clock()
+    monkeypatch.setattr(scribe, "time", made)
+    return made
+
+
+@pytest.fixture
+def files(in_tmp):
+    config = OmegaConf.to_container(composed(*TINY), resolve=True)
+    made = RunFolder(Path("a"), config, "id")
+    with made.held():
+        yield made
+
+
+def scribe_of(files, clock, every):
+    return Scribe(
+        files, NoTracker(), tqdm(disable=True), every, "data", clock.now, _saved=clock.now
+    )
+
+
+def test_a_checkpoint_is_due_after_its_interval(files, clock):
+    one = scribe_of(files, clock, 60)
+    clock.now += 59
+    assert not one.checkpoint_due()
+    clock.now += 2
+    assert one.checkpoint_due()
+    one.checkpoint({})
+    assert not one.checkpoint_due()
+
+
+def test_checkpoints_that_take_long_are_written_less_often(files, clock, monkeypatch):
+    one = scribe_of(files, clock, 60)
+    save = files.checkpoints.save
+
+    def slow(state):
+        clock.now += 3
+        save(state)
+
+    monkeypatch.setattr(files.checkpoints, "save", slow)
+    one.checkpoint({})
+    clock.now += 3 / SHARE - 1
+    assert not one.checkpoint_due()
+    clock.now += 2
+    assert one.checkpoint_due()
+
+
+def test_a_request_to_stop_makes_one_due_at_once_and_then_stops(files, clock):
+    one = scribe_of(files, clock, 60)
+    with listening():
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert one.checkpoint_due()
+        with pytest.raises(Interrupted) as stopped:
+            one.checkpoint({"step": 3})
+    assert stopped.value.code == 143
+    assert next(files.checkpoints.states("cpu"))["trainer"] == {"step": 3}
+    assert interrupt.received() is None

@@ -40,7 +40,7 @@ def files(in_tmp):
 
 def scribe_of(files, clock, every):
     return Scribe(
-        files, NoTracker(), tqdm(disable=True), every, "data", clock.now, _saved=clock.now
+        files, NoTracker(), tqdm(disable=True), every, {"data": "hash"}, clock.now, _saved=clock.now
     )
 
 

@@ -19,10 +19,10 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 def reason(error: BaseException) -> str:
     """Return one line that says why a run failed."""
     lines = str(error).strip().splitlines() or [""]
-    if isinstance(error, UserError):
-        return lines[0]
     if out_of_memory(error):
         return f"out of memory: {lines[0]}"
+    if isinstance(error, UserError):
+        return lines[0]
     return f"{type(error).__name__}: {lines[0]}"
 
 

@@ -3,8 +3,10 @@
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 from conftest import TINY, composed
 from omegaconf import OmegaConf
 from tqdm import tqdm
@@ -80,3 +82,16 @@ def test_a_request_to_stop_makes_one_due_at_once_and_then_stops(files, clock):
     assert stopped.value.code == 143
     assert next(files.checkpoints.states("cpu"))["trainer"] == {"step": 3}
     assert interrupt.received() is None
+
+
+def test_the_seconds_of_earlier_attempts_count_up_to_their_last_checkpoint(files, clock):
+    first = scribe_of(files, clock, 60)
+    clock.now += 100
+    first.checkpoint({})
+    clock.now += 1000  # lost, and away
+    second = scribe_of(files, clock, 60)
+    task = SimpleNamespace(train=SimpleNamespace(labels=torch.zeros(1)))
+    budget = SimpleNamespace(steps=9)
+    second.resume(SimpleNamespace(task=task, budget=budget, step=3, load_state_dict=dict))
+    clock.now += 7
+    assert second.seconds() == 107

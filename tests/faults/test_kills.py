@@ -12,14 +12,14 @@ import pytest
 import torch
 from children import LONG, TINY, ended, fork, left_behind, outcome, slowly, train, trained, until
 
-from experiments.checkpoint import load
+from experiments.checkpoint import Checkpoints, load
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
 
 
 def test_a_run_killed_at_twenty_random_instants_ends_to_the_bit_like_an_undisturbed_one(in_tmp):
-    words = (*LONG, "epochs=150")
+    words = (*LONG, "epochs=200")
     trained(words, "whole")
     instants, reached, started = random.Random(4), [], time.monotonic()
     checkpoint = Path("killed/checkpoint.pt")
@@ -30,10 +30,10 @@ def test_a_run_killed_at_twenty_random_instants_ends_to_the_bit_like_an_undistur
     ended(first)
     for _ in range(20):
         pid = fork(train, words, "killed", slowly)
-        time.sleep(instants.uniform(0, 1.5 * startup))
+        time.sleep(instants.uniform(0, 2 * startup))
         os.kill(pid, signal.SIGKILL)
         assert ended(pid) == -signal.SIGKILL, "the run ended before it was killed; make it longer"
-        reached.append(load(checkpoint, CPU)["trainer"]["step"] if checkpoint.exists() else 0)
+        reached.append(next(Checkpoints(Path("killed")).states(CPU))["trainer"]["step"])
     assert reached == sorted(reached)
     assert reached[-1] > reached[0]
     trained(words, "killed")

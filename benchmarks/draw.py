@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
 
 Rows = list[dict[str, Any]]
 
@@ -52,9 +53,14 @@ def figure(results: dict[str, Any], stem: Path) -> None:
     drawn = Figure(figsize=(8, 0.28 * len(rows) + 1), layout="constrained")
     axes = drawn.subplots()
     colours = ["#0072b2" if value >= 1 else "#d55e00" for value in values]
-    axes.barh(labels, values, color=colours, height=0.7)
+    axes.barh(labels, [value - 1 for value in values], left=1, color=colours, height=0.7)
     axes.axvline(1, color="black", linewidth=1)
     axes.set(xscale="log", xlabel="how often the target is met (right of the line: met)")
+    axes.xaxis.set_major_locator(FixedLocator([0.5, 0.7, 1, 1.5, 2, 3, 4, 6]))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlim(min(0.7, 0.9 * min(values)), 1.1 * max(values))
+    axes.margins(y=0.01)
     axes.invert_yaxis()
     axes.tick_params(labelsize=7)
     drawn.savefig(stem.with_suffix(".png"), dpi=150)

@@ -1,6 +1,7 @@
 """What several folders of tests need: composed configurations and a small CIFAR."""
 
 import io
+import signal
 
 import numpy as np
 import pytest
@@ -12,6 +13,15 @@ from experiments import grid
 #: Overrides under which a run of modular addition takes a fraction of a second.
 TINY = ("tracker=none", "progress=false", "task.modulus=7", "epochs=4", "eval_every=2",
         "warmup_epochs=1", "batch_size=8", "model.width=8", "model.heads=2")  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="session")
+def signals_reach_us():
+    """Undo what nohup and background jobs do: children inherit signals that are ignored."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            default = signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, default)
 
 
 @pytest.fixture(autouse=True)

@@ -85,7 +85,7 @@ def test_missing_cells_are_counted(toy, no_pictures):
     ]
     made = analyze("toy", settings=QUICK, planned=plan, **toy)
     assert "5 planned runs are missing" in made.text
-    assert "60/65" in made.text  # two seeds of 30 cells, one planned for five more
+    assert "90/95" in made.text  # three seeds of 30 cells, and five runs planned
 
 
 def test_an_experiment_without_runs_is_refused_and_the_known_are_listed(toy):

@@ -2,13 +2,14 @@
 
 import io
 import signal
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
-from omegaconf import open_dict
+from omegaconf import OmegaConf, open_dict
 
-from experiments import grid
+from experiments import build, grid, loop
 
 #: Overrides under which a run of modular addition takes a fraction of a second.
 TINY = ("tracker=none", "progress=false", "task.modulus=7", "epochs=4", "eval_every=2",
@@ -45,6 +46,24 @@ def composed(*overrides):
     with open_dict(config):
         del config["hydra"]
     return config
+
+
+def build_config(*overrides):
+    """Return a tiny run's configuration as plain values."""
+    return OmegaConf.to_container(composed(*TINY, *overrides), resolve=True)
+
+
+def make_trainer(config):
+    """Return the trainer that a run of ``config`` would use, on the CPU in fp32."""
+    task = build.build_task(config)
+    budget = build.build_budget(config, task)
+    schedule = build.build_schedule(config, budget)
+    weight_decay, scale = build.build_decay(config, budget, len(task.train), schedule)
+    model = build.build_model(config, task)
+    optimizer = build.build_optimizer(config, model, weight_decay)
+    return loop.Trainer(
+        model, task, optimizer, schedule, scale, budget, config["seed"], nullcontext
+    )
 
 
 @pytest.fixture

@@ -4,13 +4,12 @@ from collections import Counter
 
 import pytest
 import torch
-from conftest import TINY, composed
-from omegaconf import OmegaConf
+from conftest import build_config, make_trainer
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks import draw
 from benchmarks.measure import Timing, time_together
-from experiments import build, loop
+from experiments import loop
 from optim import SGD, SGDW, Adam, AdamW
 
 
@@ -31,21 +30,8 @@ def syncs(calls):
     return calls.count["_local_scalar_dense"] + calls.count["item"]
 
 
-def trainer(*overrides):
-    from contextlib import nullcontext
-
-    config = OmegaConf.to_container(composed(*TINY, *overrides), resolve=True)
-    task = build.build_task(config)
-    budget = build.build_budget(config, task)
-    model = build.build_model(config, task)
-    return loop.Trainer(
-        model, task, build.build_optimizer(config, model, 0.01),
-        build.build_schedule(config, budget), lambda step: 1.0, budget, 0, nullcontext,
-    )  # fmt: skip
-
-
 def test_a_training_step_never_waits_for_a_number():
-    made = trainer("epochs=40")
+    made = make_trainer(build_config("epochs=40", "wd=0.01"))
     made._train_step()
     with Calls() as calls:
         for _ in range(loop.LOOK_EVERY - 1):
@@ -54,7 +40,7 @@ def test_a_training_step_never_waits_for_a_number():
 
 
 def test_a_step_of_the_transformer_calls_no_more_operators_than_it_did():
-    made = trainer("epochs=40")
+    made = make_trainer(build_config("epochs=40", "wd=0.01"))
     made._train_step()
     with Calls() as calls:
         made._train_step()
@@ -64,7 +50,7 @@ def test_a_step_of_the_transformer_calls_no_more_operators_than_it_did():
 
 def test_the_transformer_projects_token_and_place_once_for_a_pair_not_once_for_an_input():
     """The projections of the first block see 8 tokens x 3 places whatever the batch."""
-    made = trainer("epochs=40")
+    made = make_trainer(build_config("epochs=40", "wd=0.01"))
     rows = []
     made.model.blocks[0].key_value.register_forward_hook(
         lambda module, inputs, output: rows.append(inputs[0].shape[0])
@@ -89,7 +75,7 @@ def test_an_optimizer_calls_as_many_operators_for_many_tensors_as_for_one(cls, a
 
 
 def test_evaluation_reads_numbers_once_a_set():
-    made = trainer("epochs=4")
+    made = make_trainer(build_config("epochs=4", "wd=0.01"))
     with Calls() as calls:
         made._evaluate("test", made.task.test)
     assert syncs(calls) == 2  # the loss and the errors

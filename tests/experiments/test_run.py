@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY, composed
+from conftest import TINY, build_config, composed, make_trainer
 
 from experiments import build, loop
 from experiments.errors import UserError
@@ -55,26 +55,6 @@ def test_at_one_seed_all_optimizers_start_at_equal_weights_and_see_equal_batches
         batches.append(torch.cat([trainer.batch(step).inputs for step in range(9)]))
     assert all(torch.equal(start, starts[0]) for start in starts)
     assert all(torch.equal(batch, batches[0]) for batch in batches)
-
-
-def build_config(*overrides):
-    from omegaconf import OmegaConf
-
-    return OmegaConf.to_container(composed(*TINY, *overrides), resolve=True)
-
-
-def make_trainer(config):
-    from contextlib import nullcontext
-
-    task = build.build_task(config)
-    budget = build.build_budget(config, task)
-    schedule = build.build_schedule(config, budget)
-    weight_decay, scale = build.build_decay(config, budget, len(task.train), schedule)
-    model = build.build_model(config, task)
-    optimizer = build.build_optimizer(config, model, weight_decay)
-    return loop.Trainer(
-        model, task, optimizer, schedule, scale, budget, config["seed"], nullcontext
-    )
 
 
 def test_without_decay_adam_and_adamw_are_the_same_run(in_tmp):

@@ -150,10 +150,13 @@ class WandbTracker:
         """Open the W&B run, follow the queue, finish: the life of the thread."""
         try:
             run, first = self._open()
+            held_back = False
             for metrics, step in iter(self._points.get, None):
                 if step >= first:
                     run.log(metrics, step=step)
-            run.log({}, commit=True)  # or the last point, held back, would overwrite the row
+                    held_back = True
+            if held_back:  # the last point, which would overwrite the row
+                run.log({}, commit=True)
             run.summary.update(self._row)
             run.finish(exit_code=self._exit_code)
             if not has_room(Path(run.sync_dir)):

@@ -75,6 +75,13 @@ cell("a", range(0, 50, 10), middle=kill)
     assert code == 0
 
 
+def test_an_attempt_that_ends_before_its_first_new_point_adds_none(python, tmp_path):
+    python("cell('a')")
+    python("cell('a', [])\ncell('a', range(0, 20, 10))")
+    history, _, _, _ = records(tmp_path / "runs/a")
+    assert points(history) == [(0, 0.5), (10, 10.5), (20, 20.5)]
+
+
 def test_without_a_login_nothing_is_asked_even_at_a_terminal(environment, tmp_path):
     ours, theirs = pty.openpty()
     command = [sys.executable, "-c", "from cells import *; cell('a')"]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import composed
@@ -11,6 +12,8 @@ from experiments import build, grid
 from experiments.compose import compose
 from experiments.runs_table import COLUMNS
 from experiments.schema import RunConfig
+from experiments.tasks import cifar
+from experiments.tasks.cifar_files import Images
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -86,15 +89,30 @@ def test_a_preset_is_named_after_its_file_and_sweeps_known_keys(name):
         assert set(cell) <= set(COLUMNS) | {"betas"}, cell
 
 
+@pytest.fixture
+def blank_cifar(monkeypatch):
+    """CIFAR at its full size and black all over."""
+    blank = Images(
+        np.zeros((50_000, 32, 32, 3), np.uint8),
+        np.zeros(50_000, np.int64),
+        np.zeros((10_000, 32, 32, 3), np.uint8),
+        np.zeros(10_000, np.int64),
+        "blank",
+    )
+    monkeypatch.setattr(cifar, "load", lambda *arguments: blank)
+
+
 @pytest.mark.parametrize("name", [n for n in entries("experiment") if n != "adhoc"])
-def test_the_cells_of_a_preset_compose_to_folders_of_their_own_and_pass_the_checks(name):
+def test_the_cells_of_a_preset_compose_to_folders_of_their_own_and_pass_the_checks(
+    name, blank_cifar
+):
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra._internal.utils import create_config_search_path
 
     preset = grid.default(f"experiment={name}")
     loader = ConfigLoaderImpl(config_search_path=create_config_search_path(str(CONFIGS)))
     cells = grid.combinations(preset.hydra.sweeper.params, preset.hydra.sweeper.grids, [])
-    jobs = [[f"experiment={name}", "tracker=none", *cell] for cell in cells]
+    jobs = [[f"experiment={name}", "tracker=none", "data_dir=blank", *cell] for cell in cells]
     composed_cells = compose(loader, jobs)
     folders = {cell.folder for cell in composed_cells}
     assert len(folders) == len(cells) == len(grid.planned(name))

@@ -1,58 +1,122 @@
-"""Tuning curves: the error to expect from k random draws of lr and wd, one line an optimizer."""
+"""The learning curves of an experiment: gathered from run folders, kept as a table, asked."""
 
-from collections.abc import Sequence
+import json
+from dataclasses import dataclass
+from pathlib import Path
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+import pandas as pd
 
-from experiments.report import style
-from experiments.report.measure import Measured
-from experiments.report.picture import scale_key, unit
+from experiments.errors import UserError
 
-DASHES = ("-", "--", ":", "-.")
+#: Metrics of metrics.jsonl that a curve keeps; percent, nats, and eta_t as it is.
+METRICS = ("eta", "batch_loss", "test_error", "test_loss", "train_error", "train_loss")
+#: Columns of curves.csv: the run, as runs.csv names it, optimizer steps done, passes over the data.
+COLUMNS = ("id", "step", "epoch", *METRICS)
 
 
-def tuning_curve(measured: Sequence[Measured], *, ax: Axes) -> Axes:
-    """Draw the expected best error of k draws, with its 95 % band where there is one.
+@dataclass
+class Gathered:
+    """What the run folders of an experiment hold: points as text, and which folders gave none."""
+
+    points: pd.DataFrame
+    corrupt: list[str]
+
+
+def gather(folder: Path) -> Gathered:
+    """Read ``folder/*/metrics.jsonl`` of every run that has ended, while others may go on.
+
+    Numbers are kept to six significant digits: a figure needs three, and a sweep of 200 runs with
+    ten points each then takes 150 kB. A file with a line that is no point is named and left out; a
+    folder whose result is damaged is left to ``table.gather`` to name.
+    """
+    points, corrupt = [], []
+    for run in sorted(path.parent for path in folder.glob("*/result.json")):
+        try:
+            name = _id(run)
+            lines = (run / "metrics.jsonl").read_text().splitlines()
+            points += [_point(name, json.loads(line)) for line in lines] if name else []
+        except FileNotFoundError:
+            continue
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            corrupt.append(f"{run.name} ({str(error).splitlines()[0]})")
+    return Gathered(pd.DataFrame(points, columns=list(COLUMNS), dtype=str), corrupt)
+
+
+def _id(run: Path) -> str:
+    try:
+        return str(json.loads((run / "result.json").read_text())["id"])
+    except (ValueError, TypeError, KeyError):
+        return ""
+
+
+def _point(name: str, metrics: dict) -> dict[str, str]:
+    point = {"id": name, "step": str(int(metrics["step"]))}
+    values = {key: metrics.get(key) for key in COLUMNS[2:]}
+    return point | {k: "" if v is None else f"{float(v):.6g}" for k, v in values.items()}
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Read a committed curves.csv as text; an empty table when there is none.
+
+    Raises:
+        UserError: The file is no table of curves.
+    """
+    if not path.exists():
+        return pd.DataFrame(columns=list(COLUMNS), dtype=str)
+    try:
+        points = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise UserError(f"{path}: {error}") from None
+    missing = [name for name in COLUMNS if name not in points]
+    if missing:
+        raise UserError(f"{path} has no column {missing[0]!r}, so it is no table of curves")
+    if bad := [step for step in points["step"] if not step.isdecimal()]:
+        raise UserError(f"{path}: step={bad[0]!r} is no number of steps")
+    return points
+
+
+def merge(committed: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+    """Join two tables by run and step: a committed point wins, and none is lost or changed."""
+    points = pd.concat([committed, new], ignore_index=True).fillna("")
+    points = points.drop_duplicates(["id", "step"], keep="first")
+    order = pd.DataFrame({"id": points["id"], "step": points["step"].astype("int64")})
+    return points.loc[order.sort_values(["id", "step"]).index].reset_index(drop=True)
+
+
+def render(points: pd.DataFrame) -> str:
+    """Return points as CSV text."""
+    return points.to_csv(index=False, lineterminator="\n")
+
+
+def frame(points: pd.DataFrame) -> pd.DataFrame:
+    """Return points of text as numbers: step, epoch and the metrics, NaN where not measured.
+
+    Raises:
+        UserError: A metric is not a number.
+    """
+    typed = {"id": points["id"].astype("string"), "step": points["step"].astype("int64")}
+    for name in COLUMNS[2:]:
+        try:
+            typed[name] = pd.to_numeric(points[name].replace("", None)).astype("float64")
+        except (ValueError, TypeError) as error:
+            raise UserError(f"table of curves: {name}: {str(error).splitlines()[0]}") from None
+    return pd.DataFrame(typed)
+
+
+def steps_to(curves: pd.DataFrame, level: float, metric: str = "test_error") -> pd.DataFrame:
+    """Return when each run first reached a level: the first step with ``metric`` <= ``level``.
+
+    A step here is one at which the run was evaluated, so the number is late by less than
+    the distance of two evaluations. With the error in percent, 95 % accuracy is the level 5.
 
     Args:
-        measured: Panels to compare: of one task and budget.
-        ax: Axes to draw on. Nothing is saved or shown.
+        curves: Typed points, from ``frame``; in any order.
+        level: In the unit of the metric.
+        metric: One of ``METRICS``.
+
+    Returns:
+        One row a run in the order of ids: id, steps; NaN for a run that never got there.
     """
-    drawn: dict[str, int] = {}
-    for one in measured:
-        dash = DASHES[drawn.setdefault(one.panel.optim, 0) % len(DASHES)]
-        drawn[one.panel.optim] += 1
-        look = {"color": style.colour(one.panel.optim), "lw": 1.4, "ls": dash}
-        curve = one.curve
-        ax.plot(curve["k"], curve["value"], label=one.panel.name, **look)
-        if curve["low"].notna().any():
-            shade = {"color": style.colour(one.panel.optim), "alpha": 0.15, "lw": 0}
-            ax.fill_between(curve["k"], curve["low"], curve["high"], **shade)
-    ax.set_xlabel("random draws of (lr, wd)", fontsize=style.FONT)
-    ax.set_ylabel(f"expected best {unit(measured[0].settings.metric)}", fontsize=style.FONT)
-    ax.tick_params(length=2, labelsize=style.FONT - 1)
-    aside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if len(measured) > 4 else {}
-    ax.legend(frameon=False, fontsize=style.FONT - 1, **aside)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.set_xlim(1, None)
-    return ax
-
-
-def tuning_curves(measured: Sequence[Measured]) -> Figure:
-    """Draw one set of axes for each task and budget; curves of different ones do not compare."""
-    groups: dict[tuple, list[Measured]] = {}
-    for one in measured:
-        groups.setdefault(scale_key(one), []).append(one)
-    width = min(3, len(groups))
-    height = -(-len(groups) // width)
-    figure = Figure(
-        figsize=(3.1 * width + (max(map(len, groups.values())) > 4) * 1.4, 2.3 * height),
-        layout="constrained",
-    )
-    axes = figure.subplots(height, width, squeeze=False)
-    for ax in axes.flat[len(groups) :]:
-        ax.set_visible(False)
-    for ax, group in zip(axes.flat, groups.values(), strict=False):
-        tuning_curve(group, ax=ax)
-    return figure
+    there = curves[curves[metric] <= level].groupby("id")["step"].min()
+    ids = pd.Index(sorted(curves["id"].unique()), name="id", dtype="string")
+    return there.reindex(ids).astype("float64").rename("steps").reset_index()

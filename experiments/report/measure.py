@@ -26,6 +26,7 @@ class Settings:
     paper: str | None = None
     samples: int = 2000
     panels: tuple[str, ...] = ()
+    curves: bool = False
 
     def __post_init__(self):
         coordinates.check(self.axis)
@@ -35,6 +36,8 @@ class Settings:
                 continue
             if not isinstance(value, (int, float)) or not 0 < value < np.inf:
                 raise UserError(f"{name}={value} must be a positive number")
+        if not isinstance(self.curves, bool):
+            raise UserError(f"curves={self.curves} must be true or false")
         if not isinstance(self.samples, int) or not 0 <= self.samples <= 100_000:
             raise UserError(f"samples={self.samples} must be a whole number in 0..100000")
 

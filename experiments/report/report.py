@@ -9,7 +9,16 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.errors import UserError
-from experiments.report import curves, matching, picture, readme, style, summary, table
+from experiments.report import (
+    curves,
+    matching,
+    picture,
+    readme,
+    style,
+    summary,
+    table,
+    tuning_curves,
+)
 from experiments.report.cells import Panel, panels
 from experiments.report.measure import Measured, Settings, measure, measure_one
 
@@ -67,12 +76,22 @@ def analyze(
     runs = table.frame(rows)
     measured = measure(_chosen(panels(runs, settings.metric, planned), settings.panels), settings)
     contents: dict[str, str | bytes] = {"runs.csv": table.render(rows)}
+    if settings.curves:
+        contents["curves.csv"] = _curves(runs_dir / experiment, folder / "curves.csv")
     text = _fill(contents, experiment, measured, runs, folder, with_readme)
     for name, content in contents.items():
         table.write(folder / name, content)
     paths = [folder / name for name in contents]
     text += _open_ends(measured, gathered) + [f"wrote {' '.join(map(str, paths))}"]
     return Report("\n".join(text), paths)
+
+
+def _curves(runs: Path, committed: Path) -> str:
+    """Return curves.csv with the points of the run folders added."""
+    found = curves.gather(runs)
+    if found.corrupt:
+        log.warning("skipped corrupt curves: %s", "; ".join(found.corrupt))
+    return curves.render(curves.merge(curves.read(committed), found.points))
 
 
 def _fill(contents, experiment, measured, runs, folder: Path, with_readme: bool) -> list[str]:
@@ -89,7 +108,7 @@ def _fill(contents, experiment, measured, runs, folder: Path, with_readme: bool)
         if both := twin(page):
             drawn[f"{part}twin{of}"] = picture.heatmaps([both], _first(note))
             figures[f"{part}twin{of}"] = TWIN.format(style.label("adamw"))
-        drawn[f"{part}tuning{of}"] = curves.tuning_curves(page)
+        drawn[f"{part}tuning{of}"] = tuning_curves.tuning_curves(page)
         for file, figure in drawn.items():
             contents |= {f"{file}.{k}": data for k, data in picture.render(figure).items()}
     contents[f"decoupling{suffix}.csv"] = summary.csv(summary.tidy(measured))

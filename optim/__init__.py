@@ -5,6 +5,7 @@ from optim.adam import Adam, AdamW
 from optim.decay import normalized_weight_decay
 from optim.decoupled import AdagradW, NAdamW, RAdamW, RMSpropW, decoupled
 from optim.groups import parameter_groups
+from optim.mixing import AdamL2M, AdamL2V, AdamPreconditioned
 from optim.sgd import SGD, SGDW
 
 __all__ = [
@@ -12,6 +13,9 @@ __all__ = [
     "SGDW",
     "AdagradW",
     "Adam",
+    "AdamL2M",
+    "AdamL2V",
+    "AdamPreconditioned",
     "AdamW",
     "NAdamW",
     "RAdamW",

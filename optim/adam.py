@@ -63,6 +63,8 @@ class Adam(PaperOptimizer):
     """
 
     moments = ("m", "v")
+    #: Which lines of the step take the L2 term, out of ``m``, ``v`` and ``step``; see optim.mixing.
+    l2_in = frozenset({"m", "v"})
 
     def __init__(
         self,
@@ -99,11 +101,14 @@ class Adam(PaperOptimizer):
 
     def _foreach_step(self, theta, grad, m, v, t, group, eta):
         (beta1, beta2), decay = group["betas"], group["weight_decay"]
-        if decay and not self.decoupled:
-            grad = torch._foreach_add(grad, theta, alpha=decay)  # line 6
-        torch._foreach_lerp_(m, grad, 1 - beta1)  # line 7
+        l2_in = self.l2_in if decay and not self.decoupled else frozenset()
+        mixed = torch._foreach_add(grad, theta, alpha=decay) if l2_in & {"m", "v"} else grad
+        into_m, into_v = (mixed if place in l2_in else grad for place in "mv")  # line 6
+        torch._foreach_lerp_(m, into_m, 1 - beta1)  # line 7
         torch._foreach_mul_(v, beta2)
-        torch._foreach_addcmul_(v, grad, grad, 1 - beta2)  # line 8
+        torch._foreach_addcmul_(v, into_v, into_v, 1 - beta2)  # line 8
+        if "step" in l2_in:
+            m = torch._foreach_add(m, theta, alpha=decay * (1 - beta1**t))
         # Lines 9 and 10, multiplied through by root so that no pass over m and v is needed:
         # mhat / (sqrt(vhat) + eps) = root / (1 - beta1^t) * m / (sqrt(v) + root * eps).
         root = sqrt(1 - beta2**t)
@@ -138,9 +143,13 @@ class Adam(PaperOptimizer):
             maximize=False,
         )
 
-    @staticmethod
-    def _fuses(group, theta, grad, m, v):
+    @classmethod
+    def _fuses(cls, group, theta, grad, m, v):
         if group["fused"] is False:
+            return False
+        if group["weight_decay"] and cls.l2_in != Adam.l2_in:
+            if group["fused"]:
+                raise ValueError(f"fused=True cannot take the weight decay of {cls.__name__}")
             return False
         # The kernel walks the four memories side by side, so they must be laid out alike. As m
         # has no gaps, equal strides also rule out a weight that is a slice of a larger tensor.

@@ -43,7 +43,7 @@ def test_an_optimizer_entry_builds_its_namesake_with_the_axes_of_the_command_lin
     config = plain(f"optim={name}", "lr=0.5", "wd=0.25")
     optimizer = build.build_optimizer(config, torch.nn.Linear(2, 2), 0.25)
     kind = type(optimizer)
-    assert kind.__name__.lower() == name.removeprefix("torch_")
+    assert kind.__name__.lower() == name.removeprefix("torch_").replace("_", "")
     assert kind.__module__.startswith("torch.optim") == (
         config["optim"]["_target_"].startswith("torch.")
     )
@@ -68,7 +68,7 @@ def test_an_optimizer_entry_states_the_convention_it_follows(name):
     else:
         assert convention == "l2"
         assert shrink == pytest.approx(0.125 if "sgd" in name else shrink)
-        assert shrink > 0
+        assert (shrink > 0) == (name != "adam_l2_v")  # there L2 only makes steps shorter
 
 
 @pytest.mark.parametrize("name", entries("schedule"))

@@ -3,9 +3,10 @@
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 
-from optim import SGD, SGDW, Adam, AdamW
+from optim import SGD, SGDW, Adam, AdamL2M, AdamL2V, AdamPreconditioned, AdamW
 
-# Every optimizer of the paper, Adam's twice: once for each of its two code paths.
+# Every optimizer of the paper, Adam's twice: once for each of its two code paths; and what lies
+# between Adam and AdamW, which has one path.
 PAPER = [
     (SGD, {}),
     (SGDW, {}),
@@ -13,6 +14,9 @@ PAPER = [
     (Adam, {"fused": True}),
     (AdamW, {"fused": False}),
     (AdamW, {"fused": True}),
+    (AdamL2M, {}),
+    (AdamL2V, {}),
+    (AdamPreconditioned, {}),
 ]
 DECOUPLED = [(cls, options) for cls, options in PAPER if cls.decoupled]
 

@@ -61,14 +61,15 @@ class Trainer:
     """Everything that moves during a run, and how to move it by one step.
 
     Attributes:
-        model: The network, on the device.
+        model: The network, on the device. One that draws numbers while it trains has an attribute
+            ``generator``, which each step sets to the CPU generator that it must draw from.
         task: The examples, on the device.
         optimizer: Holds alpha in ``initial_lr`` of each group, as LambdaLR would leave it.
         eta: The schedule multiplier, a function of the step (0-based).
         weight_decay_scale: Factor on each group's base weight decay, a function of the step; 1
             except under normalized decay with restarts.
         budget: Length of the run.
-        seed: Of batches and augmentation.
+        seed: Of batches, augmentation and what the network draws.
         autocast: Makes the context of a forward pass.
     """
 
@@ -92,9 +93,10 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
         self._base_decay = [group["weight_decay"] for group in self.optimizer.param_groups]
+        self._draws = hasattr(self.model, "generator")
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything a checkpoint must hold; batches and augmentation follow from the step."""
+        """Everything a checkpoint must hold; random numbers follow from the step."""
         return {
             "step": self.step,
             "model": self.model.state_dict(),
@@ -150,6 +152,8 @@ class Trainer:
             group["lr"] = group["initial_lr"] * eta
             group["weight_decay"] = base * scale
         batch = self.batch(self.step)
+        if self._draws:
+            self.model.generator = stream(self.seed, "network", self.step)
         with self.autocast():
             logits = self.model(batch.inputs)
         loss = F.cross_entropy(logits.float(), batch.labels)

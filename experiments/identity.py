@@ -9,15 +9,20 @@ from typing import Any
 #: Keys that can change a run's numbers. Paths, device, tracker, and how often to look cannot.
 DECISIVE = (
     *("task", "model", "optim", "schedule", "decay", "lr", "wd", "no_decay", "seed", "epochs"),
-    *("batch_size", "warmup_epochs", "validation_size", "precision"),
+    *("batch_size", "warmup_epochs", "validation_size", "precision", "loss_scale"),
 )
+#: Keys that came when there were runs already, each with the value at which a run is what it was
+#: before: there the key is left out, and the runs keep their identity.
+ADDED_LATER = {"loss_scale": 1.0}
 
 
 def settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what of :data:`DECISIVE` has no column of its own in the runs table, by dotted key."""
-    found = {key: config[key] for key in ("warmup_epochs", "validation_size")}
+    decisive = _decisive(config)
+    alone = ("warmup_epochs", "validation_size", "loss_scale")
+    found = {key: decisive[key] for key in alone if key in decisive}
     for group in ("task", "model", "optim", "schedule", "decay"):
-        for key, value in config[group].items():
+        for key, value in decisive[group].items():
             if key not in ("name", "convention", "_target_", "_partial_"):
                 found[f"{group}.{key}"] = json.dumps(value) if isinstance(value, list) else value
     return found
@@ -32,9 +37,20 @@ def identity(config: Mapping[str, Any]) -> str:
     Args:
         config: A resolved configuration, as plain values.
     """
-    decisive = {key: config[key] for key in DECISIVE}
-    canonical = json.dumps(_unsigned(decisive), sort_keys=True)
+    canonical = json.dumps(_unsigned(_decisive(config)), sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _decisive(config: Mapping[str, Any]) -> dict[str, Any]:
+    decisive = {key: config[key] for key in DECISIVE}
+    for dotted, before in ADDED_LATER.items():
+        *groups, key = dotted.split(".")
+        node = decisive
+        for group in groups:
+            node[group] = node = dict(node[group])
+        if node.get(key) == before:
+            del node[key]
+    return decisive
 
 
 def _unsigned(value: Any) -> Any:

@@ -71,6 +71,7 @@ class Trainer:
         budget: Length of the run.
         seed: Of batches, augmentation and what the network draws.
         autocast: Makes the context of a forward pass.
+        loss_scale: Factor on the loss whose gradient the optimizer gets; metrics stay unscaled.
     """
 
     model: nn.Module
@@ -81,6 +82,7 @@ class Trainer:
     budget: Budget
     seed: int
     autocast: Callable[[], AbstractContextManager]
+    loss_scale: float = 1.0
     step: int = 0
     _recent: Tensor = field(init=False)
     _loss_sum: Tensor = field(init=False)
@@ -90,6 +92,7 @@ class Trainer:
         self._device = self.task.train.labels.device
         self._recent = torch.zeros(LOOK_EVERY, device=self._device)
         self._loss_sum = torch.zeros((), device=self._device)
+        self._scale = torch.tensor(self.loss_scale, device=self._device)
         for group in self.optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
         self._base_decay = [group["weight_decay"] for group in self.optimizer.param_groups]
@@ -158,7 +161,7 @@ class Trainer:
             logits = self.model(batch.inputs)
         loss = F.cross_entropy(logits.float(), batch.labels)
         self.optimizer.zero_grad()
-        loss.backward()
+        loss.backward(self._scale)  # of the loss times it
         self.optimizer.step()
         self._recent[self.step % LOOK_EVERY] = loss.detach()
         self._loss_sum += loss.detach()

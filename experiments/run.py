@@ -93,7 +93,7 @@ def _train(
     optimizer = build.build_optimizer(config, model, weight_decay)
     trainer = Trainer(
         model, task, optimizer, schedule, scale, budget, config["seed"],
-        autocast=lambda: autocast(precision, device),
+        autocast=lambda: autocast(precision, device), loss_scale=config["loss_scale"],
     )  # fmt: skip
     row = describe(config, run_id) | {
         "weight_decay": weight_decay,

@@ -26,6 +26,7 @@ class RunConfig:
     warmup_epochs: float = MISSING
     betas: tuple[float, float] = MISSING
     no_decay: str = MISSING
+    loss_scale: float = MISSING
     validation_size: int = MISSING
     eval_every: float = MISSING
     precision: str = MISSING

@@ -40,7 +40,7 @@ def validate(config: Mapping[str, Any]) -> None:
     known = {key.name for key in fields(RunConfig)}
     for key in sorted(set(config) - known):
         raise UserError(f"there is no key {key}{_did_you_mean(key, known)}")
-    _positive(config, "lr", "epochs", "eval_every", "checkpoint_every")
+    _positive(config, "lr", "epochs", "eval_every", "checkpoint_every", "loss_scale")
     _at_least(config, 0, "wd", "warmup_epochs", "validation_size", "seed")
     _at_least(config, 1, "batch_size")
     if config["threads"] is not None:

@@ -62,8 +62,9 @@ def make_trainer(config):
     model = build.build_model(config, task)
     optimizer = build.build_optimizer(config, model, weight_decay)
     return loop.Trainer(
-        model, task, optimizer, schedule, scale, budget, config["seed"], nullcontext
-    )
+        model, task, optimizer, schedule, scale, budget, config["seed"], nullcontext,
+        loss_scale=config["loss_scale"],
+    )  # fmt: skip
 
 
 @pytest.fixture

@@ -41,6 +41,7 @@ MISTAKES = {
     "lr=0": "lr must be positive and finite, got 0",
     "lr=nan": "lr must be positive and finite, got nan",
     "seed=0.5": "seed: Value '0.5'",
+    "loss_scale=0": "loss_scale must be positive and finite, got 0",
     "epochs=0": "epochs must be positive and finite, got 0",
     "batch_size=0": "batch_size must be at least 1 and finite, got 0",
     "task.modulus=1": "task.modulus must be at least 2, got 1",

@@ -13,6 +13,7 @@ import pandas as pd
 
 from experiments.errors import UserError
 from experiments.files import write_atomically
+from experiments.identity import ADDED_LATER
 from experiments.runs_table import COLUMNS, DIVERGED, FINISHED, complete
 
 Row = dict[str, str]
@@ -147,6 +148,8 @@ def frame(rows: list[Mapping[str, str]]) -> pd.DataFrame:
     table = pd.DataFrame(rows).reindex(columns=list(COLUMNS) + _extra(rows))
     for name in table:
         column = table[name].replace("", None)
+        if name in ADDED_LATER:  # runs at the value of old do not name it
+            column = column.fillna(ADDED_LATER[name])
         if COLUMNS.get(name, ("Float64",))[0] == "string":
             table[name] = column.astype("string").fillna("")
             continue

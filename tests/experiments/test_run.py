@@ -167,7 +167,7 @@ def test_a_run_in_the_committed_table_is_not_repeated(in_tmp, monkeypatch):
     "word", ["lr=0.5", "wd=0.1", "seed=3", "optim=sgd", "task.modulus=5", "model.width=16",
              "epochs=5", "batch_size=4", "schedule=constant", "decay=normalized",
              "no_decay=norm_and_bias", "betas=[0.8,0.9]", "warmup_epochs=0", "precision=bf16",
-             "validation_size=3"]
+             "validation_size=3", "loss_scale=10"]
 )  # fmt: skip
 def test_what_can_change_the_numbers_makes_another_run(in_tmp, word):
     run(composed(*TINY), in_tmp / "a")
@@ -220,6 +220,20 @@ def test_a_validation_split_is_carved_by_the_seed_and_reported_beside_the_test_s
     assert torch.equal(tasks[0].validation.inputs, tasks[1].validation.inputs)
     trained = {tuple(x) for x in tasks[0].train.inputs.tolist()}
     assert not trained & {tuple(x) for x in tasks[0].validation.inputs.tolist()}
+
+
+@pytest.mark.parametrize("scale", [0.25, 4.0])
+def test_the_loss_scale_multiplies_gradients_and_no_metric(in_tmp, scale):
+    gradients = []
+    for words in ((), (f"loss_scale={scale}",)):
+        trainer = make_trainer(build_config("lr=1e-9", "wd=0", *words))
+        trainer._train_step()
+        gradients.append([p.grad.clone() for p in trainer.model.parameters()])
+        run(composed(*TINY, "lr=1e-9", "wd=0", *words), in_tmp / str(len(gradients)))
+    assert all(torch.equal(scale * a, b) for a, b in zip(*gradients, strict=True))
+    lines = [metrics(in_tmp / name).splitlines()[0] for name in "12"]
+    for key in ("batch_loss", "test_loss"):
+        assert json.loads(lines[0])[key] == pytest.approx(json.loads(lines[1])[key], rel=1e-6)
 
 
 def test_normalized_decay_takes_the_epochs_of_the_current_restart():

@@ -100,3 +100,8 @@ def test_writing_replaces_the_file_in_one_step_and_leaves_nothing_else(tmp_path)
     table.write(tmp_path / "deep" / "runs.csv", b"new")
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["runs.csv"]
     assert (tmp_path / "deep" / "runs.csv").read_text() == "new"
+
+
+def test_a_run_that_does_not_name_a_later_key_has_its_old_value():
+    rows = [run(seed=0), run(seed=1, loss_scale=10.0)]
+    assert table.frame(table.merge([], rows))["loss_scale"].tolist() == [1.0, 10.0]

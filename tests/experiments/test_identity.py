@@ -1,0 +1,45 @@
+"""A run keeps its identity whatever keys are invented after it."""
+
+import pytest
+from conftest import composed
+from omegaconf import OmegaConf
+
+from experiments import identity as module
+from experiments.identity import identity, settings
+
+
+def plain(*words):
+    return OmegaConf.to_container(composed("data_dir=data", *words), resolve=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "known"),
+    # what these runs were called when the first of them were recorded
+    [
+        (["optim=adam", "wd=1e-3"], "48af4365570ce73a"),
+        (["optim=adamw", "wd=3e-3"], "2d26ee4fc5d19731"),
+        (["optim=torch_adamw", "wd=1"], "ec44891b3358657d"),
+        (["optim=sgd"], "d3dec0c8bc83fa87"),
+        (["task=cifar10_small", "optim=adam", "wd=1e-2"], "9493ad7a27b3aed9"),
+        (["task=cifar10_small", "optim=adamw"], "8c8561598227772d"),
+    ],
+)
+def test_runs_are_called_what_they_were_when_they_were_recorded(words, known):
+    assert identity(plain(*words)) == known
+
+
+def test_a_later_key_is_left_out_at_its_old_value_only():
+    before, after = plain("loss_scale=1"), plain("loss_scale=10")
+    assert identity(before) != identity(after)
+    assert "loss_scale" not in settings(before)
+    assert settings(after)["loss_scale"] == 10
+
+
+def test_a_later_key_of_a_group_is_left_out_without_touching_the_configuration(monkeypatch):
+    old, new = plain(), plain("+task.operation=add")
+    assert identity(old) != identity(new)
+    monkeypatch.setitem(module.ADDED_LATER, "task.operation", "add")
+    assert identity(old) == identity(new)
+    assert settings(old) == settings(new)
+    assert new["task"]["operation"] == "add"
+    assert settings(plain("+task.operation=times"))["task.operation"] == "times"

@@ -23,12 +23,12 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, inputs, H, W) to (B, outputs, H/stride, W/stride)."""
-        out = F.relu(self.norm1(self.conv1(x)))
+        out = F.relu(self.norm1(self.conv1(x)), inplace=True)
         out = self.norm2(self.conv2(out))
         if self.grows:  # every other pixel, new channels zero; kept in channels_last both ways
             x = F.avg_pool2d(x, 1, self.stride)
             x = torch.cat([x, torch.zeros_like(x)], 1)
-        return F.relu(out + x)
+        return F.relu(out.add_(x), inplace=True)
 
 
 class ResNet(nn.Module):
@@ -71,6 +71,6 @@ class ResNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, channels, H, W), normalized, to logits (B, classes)."""
-        x = F.relu(self.norm(self.stem(images)))
+        x = F.relu(self.norm(self.stem(images)), inplace=True)
         x = self.blocks(x)
         return self.head(F.adaptive_avg_pool2d(x, 1).flatten(1))

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from experiments.report import coordinates, heatmap, style
+from experiments.report.cells import PROTOCOL
 from experiments.report.measure import Measured
 
 #: Settings of the protocol that a page spreads over its columns; optimizers go down then.
@@ -29,7 +30,8 @@ def arrange(measured: Sequence[Measured]) -> Grid:
     if not across:
         width = 2 if len(measured) == 4 else 3
         return [list(measured[i : i + width]) for i in range(0, len(measured), width)]
-    down = [name for name in measured[0].panel.key if name not in across]
+    names = [name for name in measured[0].panel.key if name not in across]
+    down = [name for name in names if not _follows(measured, name, across)]
     ordered = sorted(measured, key=lambda one: _across_order(one.panel.key))
     rows: dict[tuple, dict[tuple, Measured]] = {key(one, down): {} for one in measured}
     for one in ordered:
@@ -38,6 +40,14 @@ def arrange(measured: Sequence[Measured]) -> Grid:
     if len(columns) > 2 * max(map(len, rows.values())) - 1:
         return [list(row.values()) for row in rows.values()]
     return [[row.get(column) for column in columns] for row in rows.values()]
+
+
+def _follows(measured: Sequence[Measured], name: str, across: Sequence[str]) -> bool:
+    """Whether a swept setting is fixed by those across, as a schedule's factor by the schedule."""
+    seen: dict[tuple, set[tuple]] = {}
+    for one in measured:
+        seen.setdefault(key(one, across), set()).add(key(one, [name]))
+    return name not in PROTOCOL and all(len(values) == 1 for values in seen.values())
 
 
 def _across_order(panel_key: dict) -> tuple:

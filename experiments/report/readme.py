@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from experiments.report import style, summary
+from experiments.report.counterpart import Pair
 from experiments.report.measure import Measured
 from experiments.report.picture import ACROSS, caption
 from experiments.runs_table import DIVERGED, FINISHED
@@ -22,6 +23,12 @@ them: no slope is known better than about one step of wd over the range of lr. `
 every number with what it rests on, `experiments/report/stats.py` and `tuning.py` the formulas."""
 
 
+RANKS = """\
+The rank correlation (Spearman) is over cells of the two grids that lie alike relative to the best
+cell of each: lr and wd divided by the best cell's, nearest in log2, at most half a step apart
+(`experiments/report/counterpart.py`); budgets are matched by rank. Its interval resamples cells."""
+
+
 def readme(
     experiment: str,
     measured: Sequence[Measured],
@@ -29,7 +36,7 @@ def readme(
     figures: Mapping[str, str],
     *,
     note: str = "",
-    paper: pd.DataFrame | None = None,
+    paper: Sequence[Pair] = (),
     remarks: Sequence[str] = (),
 ) -> str:
     """Return the README as markdown.
@@ -40,7 +47,7 @@ def readme(
         runs: The typed runs table, for the provenance.
         figures: File name of each picture to show, and what it shows.
         note: Text from NOTE.md: what the reader must know of the data.
-        paper: The paper's own ``decoupling.csv``, restricted to one figure, to set beside.
+        paper: Panels with the paper's, to set their numbers beside each other.
         remarks: Further findings, one line each.
     """
     parts = [HEAD, f"# {experiment}", note.strip()]
@@ -52,8 +59,9 @@ def readme(
             parts += [summary.markdown(summary.statistics_table(page, names))]
         lines = [*summary.reasons(page), *summary.notes(page)]
         parts += ["\n".join(f"- {line}" for line in lines)]
-    if paper is not None:
-        parts += ["## Beside the paper", summary.markdown(beside(measured, paper))]
+    if paper:
+        parts += ["## Beside the paper", summary.markdown(beside(paper)), RANKS]
+        parts += ["\n".join(f"- {line}" for line in unranked(paper))]
     parts += ["\n".join(f"- {line}" for line in remarks)]
     settings = measured[0].settings
     parts += [EXPLAINED.format(near=settings.near, samples=settings.samples)]
@@ -69,16 +77,26 @@ def page_caption(page: Sequence[Measured]) -> str:
     return names + (f" by {across[0].replace('_', ' ')}" if across else "") + f". {caption(page)}"
 
 
-def beside(measured: Sequence[Measured], paper: pd.DataFrame) -> summary.Table:
-    """Return our statistics beside the paper's, for the optimizers that both have."""
-    shown = [name for name in summary.DECOUPLING if name in set(paper["statistic"])]
+def beside(pairs: Sequence[Pair]) -> summary.Table:
+    """Return our statistics beside the paper's, and how alike the two rank their cells."""
+    there = {name for pair in pairs for name in pair.statistics.index}
+    shown = [name for name in summary.DECOUPLING if name in there]
     rows = [["", *(f"{summary.HEADS[n][0]}{who}" for n in shown for who in ("", ", paper"))]]
-    theirs = paper.set_index(["optim", "statistic"])
-    for one in measured:
-        if one.panel.optim in set(paper["optim"]):
-            pairs = [(one.row(n), theirs.loc[(one.panel.optim, n)]) for n in shown]
-            rows.append([one.panel.name, *(summary.estimate(r) for pair in pairs for r in pair)])
+    rows[0] += ["rank correlation", "cells"]
+    for pair in pairs:
+        both = [(pair.ours.row(name), pair.statistics.loc[name]) for name in shown]
+        numbers = [summary.estimate(row) for two in both for row in two]
+        rows.append([pair.ours.panel.name, *numbers, pair.ranks.text(), str(pair.ranks.n)])
     return rows
+
+
+def unranked(pairs: Sequence[Pair]) -> list[str]:
+    """Return one line for every rank correlation that is not identified, with the reason."""
+    return [
+        f"{pair.ours.panel.name}: rank correlation not identified: {pair.ranks.reason}"
+        for pair in pairs
+        if pair.ranks.reason
+    ]
 
 
 def provenance(runs: pd.DataFrame) -> str:

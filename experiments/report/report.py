@@ -10,6 +10,7 @@ import pandas as pd
 
 from experiments.errors import UserError
 from experiments.report import (
+    counterpart,
     curves,
     matching,
     picture,
@@ -119,7 +120,7 @@ def _fill(contents, experiment, measured, runs, folder: Path, with_readme: bool)
     remarks = [match.text() for match in found]
     if with_readme:
         shown = {f"{name}.png": text for name, text in figures.items()}
-        paper = _paper(folder.parent, settings.paper)
+        paper = counterpart.pairs(measured, folder.parent, settings.paper) if settings.paper else []
         options = {"note": note, "paper": paper, "remarks": remarks}
         contents["README.md"] = readme.readme(experiment, measured, runs, shown, **options)
     return [*_tables(experiment, measured), *remarks]
@@ -149,21 +150,6 @@ def twin(page: Sequence[Measured]) -> list[Measured]:
 def _first(note: str) -> str:
     """Return the first paragraph of a note on one line, for the captions."""
     return " ".join(note.strip().split("\n\n")[0].split())
-
-
-def _paper(results_dir: Path, figure: str | None) -> pd.DataFrame | None:
-    """Read the paper's own statistics for one of its figures, if they are there."""
-    path = results_dir / "paper" / "decoupling.csv"
-    if figure is None or not path.exists():
-        return None
-    statistics = pd.read_csv(
-        path, keep_default_na=False, na_values={"value": "", "low": "", "high": ""}
-    )
-    own = statistics[statistics["figure"] == figure]
-    if not len(own):
-        known = ", ".join(sorted(set(statistics["figure"])))
-        raise UserError(f"paper={figure} is not one of {known}")
-    return own
 
 
 def _chosen(found: list[Panel], optims: Sequence[str]) -> list[Panel]:

@@ -146,6 +146,22 @@ def test_pages_are_arranged_as_the_paper_does():
     assert names(six) == [["Adam + L2, constant", None], ["AdamW, constant", "AdamW, step"]]
 
 
+def test_settings_that_a_schedule_brings_with_it_open_no_rows():
+    few = {"lrs": LRS[:2], "wds": WDS[:2], "seeds": [0]}
+    brought = {"constant": None, "step": 0.1}
+    measured = page(
+        *(
+            sweep(optim=optim, schedule=schedule, **few, **{"schedule.factor": factor})
+            for optim in ("adam", "adamw")
+            for schedule, factor in brought.items()
+        )
+    )
+    rows = [[one.panel.name for one in row] for row in picture.arrange(measured)]
+    assert rows == [
+        [f"{optim}, {schedule}" for schedule in brought] for optim in ("Adam + L2", "AdamW")
+    ]
+
+
 def test_a_picture_drawn_twice_has_the_same_bytes():
     measured = page(sweep())
     first, second = (picture.render(picture.heatmaps(picture.arrange(measured))) for _ in "ab")

@@ -126,6 +126,8 @@ def test_the_papers_numbers_stand_beside_ours_where_asked(toy, no_pictures):
     text = (toy["results_dir"] / "toy" / "README.md").read_text()
     section = text.split("## Beside the paper")[1]
     assert "| AdamW | 0.00 | -0.02 |" in section
+    assert "| Adam + L2 | " in section
+    assert "rank correlation | cells |" in section
     with pytest.raises(UserError, match="paper=figure9 is not one of figure1, figure2, figureS3"):
         analyze("toy", settings=Settings(samples=0, paper="figure9"), **toy)
 

@@ -14,7 +14,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "convention": ("string", "l2 | decoupled | lr_coupled: where weight_decay enters the step"),
     "schedule": ("string", "entry of configs/schedule"),
     "decay": ("string", "raw | normalized: how wd became weight_decay"),
-    "no_decay": ("string", "none | norm_and_bias: which parameters are left undecayed"),
+    "no_decay": ("string", "none | norm_and_bias | embeddings_too: parameters that do not decay"),
     "lr": ("Float64", "alpha, the base learning rate"),
     "wd": ("Float64", "weight decay as typed"),
     "weight_decay": ("Float64", "what the optimizer was given, after normalization"),

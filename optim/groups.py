@@ -1,10 +1,11 @@
 """Which of a model's parameters decay."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
 
-NO_DECAY = ("none", "norm_and_bias")
+NO_DECAY = ("none", "norm_and_bias", "embeddings_too")
 
 
 def parameter_groups(
@@ -15,15 +16,17 @@ def parameter_groups(
     Args:
         model: Any module; parameters that require no gradient are left out.
         weight_decay: The decay of those that decay, checked by the optimizer.
-        no_decay: What to spare: ``none``, as in the paper, where every parameter decays; or
-            ``norm_and_bias``, every tensor of one dimension or fewer, the usual rule today.
+        no_decay: What to spare: ``none``, as in the paper, where every parameter decays;
+            ``norm_and_bias``, every tensor of one dimension or fewer, the usual rule today; or
+            ``embeddings_too``, beside those the table of every ``nn.Embedding`` and what a module's
+            ``no_weight_decay()`` names, timm's way to mark position embeddings.
 
     Returns:
         One or two parameter groups for any torch optimizer; a group that would be empty is left
         out.
 
     Raises:
-        ValueError: ``no_decay`` is neither, or no parameter trains.
+        ValueError: ``no_decay`` is none of these, or no parameter trains.
 
     Example:
         >>> from torch import nn
@@ -37,10 +40,19 @@ def parameter_groups(
     params = [p for p in model.parameters() if p.requires_grad]
     if not params:
         raise ValueError("the model has no parameter that requires a gradient")
-    spared = [p for p in params if no_decay == "norm_and_bias" and p.ndim <= 1]
-    decayed = [p for p in params if no_decay == "none" or p.ndim > 1]
+    spared = {id(p) for p in params if no_decay != "none" and p.ndim <= 1}
+    if no_decay == "embeddings_too":
+        spared |= {id(p) for p in _embeddings(model)}
     groups = [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": spared, "weight_decay": 0.0},
+        {"params": [p for p in params if id(p) not in spared], "weight_decay": weight_decay},
+        {"params": [p for p in params if id(p) in spared], "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
+
+
+def _embeddings(model: nn.Module) -> Iterator[nn.Parameter]:
+    for module in model.modules():
+        if isinstance(module, nn.Embedding):
+            yield module.weight
+        for name in getattr(module, "no_weight_decay", set)():
+            yield module.get_parameter(name)

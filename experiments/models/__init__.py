@@ -3,5 +3,6 @@
 from experiments.models.resnet import ResNet
 from experiments.models.shake_shake import ShakeShake
 from experiments.models.transformer import Transformer
+from experiments.models.vision_transformer import VisionTransformer
 
-__all__ = ["ResNet", "ShakeShake", "Transformer"]
+__all__ = ["ResNet", "ShakeShake", "Transformer", "VisionTransformer"]

@@ -1,61 +1,39 @@
-"""A small pre-norm transformer that reads tokens and answers at the last position."""
+"""The transformer over tokens: language models, masked or not, and modular arithmetic."""
+
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from experiments.errors import UserError
+from experiments.models.block import TINY, Noise
+from experiments.models.trunk import Trunk
 
 
-class Block(nn.Module):
-    """Pre-norm attention and a two-layer perceptron, each added to the residual stream."""
+class Transformer(Trunk):
+    """Token and learned position embeddings, pre-norm blocks, a head at one position or at all.
 
-    def __init__(self, width: int, heads: int):
-        super().__init__()
-        self.heads = heads
-        self.norm1 = nn.LayerNorm(width)
-        self.query = nn.Linear(width, width)
-        self.key_value = nn.Linear(width, 2 * width)
-        self.out = nn.Linear(width, width)
-        self.norm2 = nn.LayerNorm(width)
-        self.up = nn.Linear(width, 4 * width)
-        self.down = nn.Linear(4 * width, width)
-
-    def attend(self, x: Tensor, query: Tensor, key_value: Tensor) -> Tensor:
-        """Add attention and perceptron to the stream at the R positions that are read.
-
-        Args:
-            x: Residual stream where it is read, (B, R, C).
-            query: Its queries, (B, R, C).
-            key_value: Keys, then values, of all T positions, (B, T, 2C).
-        """
-        batch, read, width = x.shape
-        query = query.view(batch, read, 1, self.heads, -1)
-        key, value = key_value.view(batch, 1, -1, 2, self.heads, width // self.heads).unbind(3)
-        scores = (query * key).sum(-1, keepdim=True)  # (B, R, T, heads, 1): T is small
-        weights = (scores * (width // self.heads) ** -0.5).softmax(2)
-        x = x + self.out((weights * value).sum(2).view(batch, read, width))
-        return x + self.down(F.relu(self.up(self.norm2(x))))
-
-
-class Transformer(nn.Module):
-    """Token and learned position embeddings, pre-norm blocks, an untied head.
-
-    Attention is bidirectional; the prediction is read at the last position and the last block
-    computes nothing else. What the first block projects depends on nothing but a token and its
-    position, so it is computed once for every such pair rather than for every token of a batch.
-    Embeddings start normal with standard deviation 0.02, the rest with torch's defaults.
+    Where only the last position is asked for, the last block computes nothing else. In an input of
+    a few tokens, what the first block projects is computed once for every pair of a token and a
+    position, on which alone it depends, rather than for every token of a batch.
 
     Args:
         vocabulary: Distinct input tokens.
-        positions: Tokens in an input.
+        positions: Tokens in an input, at most.
         classes: Distinct outputs.
+        causal: A position attends to itself and those before it only.
+        every: Answer at every position; else at the last one.
         width: Channels of the residual stream, a multiple of ``heads``.
         heads: Attention heads.
         layers: Blocks.
+        dropout: Share of elements dropped in training, in [0, 1).
+        activation: Of the perceptrons: ``relu`` or ``gelu``.
+        init: ``torch`` or ``gpt2``, see :class:`experiments.models.trunk.Trunk`.
+        tied: The head is the table of token embeddings, and has no bias.
 
     Raises:
-        UserError: No network has this width, number of heads or layers.
+        UserError: No network has these settings.
     """
 
     def __init__(
@@ -64,40 +42,51 @@ class Transformer(nn.Module):
         positions: int,
         classes: int,
         *,
+        causal: bool = False,
+        every: bool = False,
         width: int = 64,
         heads: int = 4,
         layers: int = 1,
+        dropout: float = 0.0,
+        activation: str = "relu",
+        init: str = "torch",
+        tied: bool = False,
     ):
-        super().__init__()
-        if heads < 1 or width < heads or width % heads:
+        super().__init__(
+            partial(nn.Embedding, vocabulary), positions, classes, width=width, heads=heads,
+            layers=layers, causal=causal, dropout=dropout, activation=activation, init=init,
+        )  # fmt: skip
+        self.every = every
+        if tied and classes != vocabulary:
             raise UserError(
-                f"model.width must be a multiple of model.heads, got width {width}, heads {heads}"
+                f"model.tied needs a task with as many outputs as tokens, got {classes} outputs, "
+                f"{vocabulary} tokens"
             )
-        if layers < 1:
-            raise UserError(f"model.layers must be at least 1, got {layers}")
-        self.tokens = nn.Embedding(vocabulary, width)
-        self.places = nn.Parameter(torch.empty(positions, width))
-        nn.init.normal_(self.tokens.weight, std=0.02)
-        nn.init.normal_(self.places, std=0.02)
-        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
-        self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, classes)
+        if tied:
+            self.head = nn.Linear(width, classes, bias=False)
+            self.head.weight = self.tokens.weight
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Map tokens (B, T) to logits (B, classes) at the last position."""
+        """Map tokens (B, T) to logits (B, T, classes), or (B, classes) at the last position."""
+        noise, length = self.noise(tokens.device), tokens.shape[1]
+        reads = [length] * (len(self.blocks) - 1) + [length if self.every else 1]
+        if len(self.places) <= TINY and not self.dropout:
+            x = self._first_by_pairs(tokens, reads[0], noise)
+        else:
+            x = self.blocks[0](self.embed(self.tokens(tokens), noise), reads[0], noise)
+        for block, read in zip(self.blocks[1:], reads[1:], strict=True):
+            x = block(x, read, noise)
+        return self.head(self.norm(x if self.every else x[:, -1]))
+
+    def _first_by_pairs(self, tokens: Tensor, read: int, noise: Noise) -> Tensor:
+        """Return the stream after the first block, (B, read, C)."""
         vocabulary, length = self.tokens.num_embeddings, tokens.shape[1]
-        pairs = (self.tokens.weight + self.places[:, None]).flatten(0, 1)  # (T * V, C)
+        pairs = (self.tokens.weight + self.places[:, None]).flatten(0, 1)  # (positions * V, C)
         index = tokens + vocabulary * torch.arange(length, device=tokens.device)
-        first, *rest = self.blocks
+        first = self.blocks[0]
         normed = first.norm1(pairs)
         key_value = F.embedding(index, first.key_value(normed))
-        if not rest:
-            index = index[:, -1:]
-        x = first.attend(
-            F.embedding(index, pairs), F.embedding(index, first.query(normed)), key_value
-        )
-        for block in rest:
-            read = 1 if block is rest[-1] else length
-            normed = block.norm1(x)
-            x = block.attend(x[:, -read:], block.query(normed[:, -read:]), block.key_value(normed))
-        return self.head(self.norm(x[:, -1]))
+        if read < length:
+            index = index[:, -read:]
+        x, query = F.embedding(index, pairs), F.embedding(index, first.query(normed))
+        return first.attend(x, query, key_value, noise)

@@ -154,6 +154,11 @@ def test_a_sweep_runs_every_cell_and_again_only_what_is_missing(in_tmp):
     assert "7 of 8 cells are finished already" in again.stderr
     after = {path: path.stat().st_mtime_ns for path in results}
     assert [path for path in results if before[path] != after[path]] == results[:1]
+    results[0].write_text("{")
+    third = train(*words, cwd=in_tmp)
+    assert third.returncode != 0
+    assert f"{results[0].relative_to(in_tmp)} is damaged" in third.stderr
+    assert results[0].read_text() == "{"
 
 
 def test_a_decay_that_reads_like_another_conventions_is_warned_of_once(in_tmp):

@@ -1,5 +1,6 @@
 """Hydra's sweeper for this laboratory: checks every cell first, and runs those that are missing."""
 
+import json
 import logging
 import os
 from collections.abc import Sequence
@@ -79,7 +80,10 @@ class GridSweeper(Sweeper):
 
 
 def _missing(cells: Sequence[Cell]) -> list[int]:
-    """Return the places of the cells without a row in the committed table or a result."""
+    """Return the places of the cells without a row in the committed table or a result.
+
+    A damaged result is none: the cell is run, which says so and leaves the file alone.
+    """
     rows = cache(committed)
     there = cache(lambda sweep: set(os.listdir(sweep)) if sweep.is_dir() else set())
 
@@ -87,9 +91,17 @@ def _missing(cells: Sequence[Cell]) -> list[int]:
         if identity(cell.job) in rows(cell.job["results_dir"], cell.job["name"]):
             return True
         begun = cell.folder.name in there(cell.folder.parent)
-        return begun and (cell.folder / "result.json").exists()
+        return begun and _reads_as_json(cell.folder / "result.json")
 
     return [i for i, cell in enumerate(cells) if not finished(cell)]
+
+
+def _reads_as_json(file: Path) -> bool:
+    try:
+        json.loads(file.read_text())
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _split_preset(arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -206,7 +206,7 @@ class Trainer:
             with self.autocast():
                 logits = self.model(self.task.prepare(part.inputs))
             loss += F.cross_entropy(logits.float(), part.labels, reduction="sum")
-            wrong += (logits.argmax(-1) != part.labels).sum()
+            wrong += self.task.errors(logits, part.labels)
         self.model.train()
         mean_loss = loss.item() / len(examples)
         if not math.isfinite(mean_loss):

@@ -1,6 +1,7 @@
 """What several folders of tests need: composed configurations and a small CIFAR."""
 
 import io
+import pickle
 import signal
 from contextlib import nullcontext
 
@@ -88,4 +89,20 @@ def fake_cifar(tmp_path):
         table = pyarrow.table({"img": encoded, "label": labels})
         pyarrow.parquet.write_table(table, folder / f"{part}-00000-of-00001.parquet")
         np.save(folder / f"{part}.npy", pixels)
+    return folder.parent
+
+
+@pytest.fixture
+def fake_imagenet32(tmp_path):
+    """A folder with ten training files of 4 random images and 20 to validate, pickled."""
+    generator = np.random.default_rng(0)
+    folder = tmp_path / "data" / "imagenet32"
+    folder.mkdir(parents=True)
+    for name, size in [*((f"train_data_batch_{i}", 4) for i in range(1, 11)), ("val_data", 20)]:
+        content = {
+            "data": generator.integers(0, 256, (size, 3072), dtype=np.uint8),
+            "labels": [1, 1000, *generator.integers(1, 1001, size - 2).tolist()],
+            "mean": generator.random(3072),
+        }
+        (folder / name).write_bytes(pickle.dumps(content))
     return folder.parent

@@ -41,6 +41,8 @@ class Task:
             them as they are.
         fingerprint: Hash of the data files, or of what generated the data.
         validation: Examples carved from the training set, or None.
+        top: A prediction is an error if the label is not among so many likeliest classes; 5 makes
+            every error that is reported a top-5 error.
     """
 
     train: Examples
@@ -50,6 +52,13 @@ class Task:
     augment: Callable[[Tensor, torch.Generator], Tensor] | None
     fingerprint: str
     validation: Examples | None = None
+    top: int = 1
+
+    def errors(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Count the wrong predictions: logits (..., classes), labels (...), a whole number ()."""
+        if self.top == 1:
+            return (logits.argmax(-1) != labels).sum()
+        return (logits.topk(self.top).indices != labels[..., None]).all(-1).sum()
 
     def split(self, size: int, seed: int) -> "Task":
         """Carve ``size`` validation examples from the training set, chosen by the seed."""

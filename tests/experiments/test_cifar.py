@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from experiments.errors import UserError
-from experiments.tasks.cifar import MEAN, STD, Normalize, cifar, flip_and_crop
+from experiments.tasks.cifar import MEAN, STD, cifar
 from experiments.tasks.cifar_files import load
+from experiments.tasks.images import Normalize, flip_and_crop
 
 
 @pytest.fixture
@@ -127,8 +128,9 @@ def test_an_impossible_reduction_is_refused(fake_cifar, cache, bad):
 
 def test_normalizing_gives_the_channel_statistics_of_the_paper():
     images = torch.tensor(MEAN).view(1, 3, 1, 1).expand(2, 3, 4, 4)
-    assert Normalize()(images).abs().max() < 1e-6
-    assert torch.allclose(Normalize()(images + torch.tensor(STD).view(3, 1, 1)), torch.ones(()))
+    normalize = Normalize(MEAN, STD)
+    assert normalize(images).abs().max() < 1e-6
+    assert torch.allclose(normalize(images + torch.tensor(STD).view(3, 1, 1)), torch.ones(()))
 
 
 def generator(seed=0):

@@ -1,0 +1,135 @@
+"""Decodes a set of images once, into arrays that processes side by side map into memory."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from experiments.errors import UserError
+
+ARRAYS = ("train", "train_labels", "test", "test_labels")
+
+
+@dataclass(frozen=True)
+class Images:
+    """Decoded images (N, 32, 32, 3) uint8, labels (N,) int64, and a hash of the files."""
+
+    train: np.ndarray
+    train_labels: np.ndarray
+    test: np.ndarray
+    test_labels: np.ndarray
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Images (n, 32, 32, 3) uint8 and labels (n,) of ``train`` or ``test``, and their file."""
+
+    part: str
+    images: np.ndarray
+    labels: np.ndarray
+    file: Path
+
+
+def cached(
+    name: str, files: list[Path], classes: int, cache_dir: str, chunks: Iterable[Chunk]
+) -> Images:
+    """Return what the files hold, memory-mapped copy-on-write from the cache.
+
+    The cache is keyed by the hash of the files, so a changed file is decoded anew, and processes
+    that train side by side share one copy in memory. Decoding holds one chunk at a time.
+
+    Args:
+        name: Of the data set: how its folder in the cache begins.
+        files: The source files.
+        classes: Labels lie in 0..classes-1.
+        cache_dir: Where the decoded arrays are kept.
+        chunks: What the files hold, read as it is asked for; training images come in order.
+
+    Raises:
+        UserError: A file is damaged, or the cache cannot be written or read.
+    """
+    fingerprint = _hash(files)
+    folder = Path(cache_dir).expanduser() / f"{name}-{fingerprint}"
+    if not folder.is_dir():
+        _decode_into(folder, classes, chunks)
+    arrays = {array: _mapped(folder / f"{array}.npy") for array in ARRAYS}
+    return Images(**arrays, fingerprint=fingerprint)
+
+
+def _hash(files: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        try:
+            with file.open("rb") as content:
+                while block := content.read(1 << 20):
+                    digest.update(block)
+        except OSError as error:
+            raise UserError(f"cannot read {file}: {error.strerror}") from error
+    return digest.hexdigest()[:16]
+
+
+def _mapped(file: Path) -> np.ndarray:
+    """Return a cached array; numpy refuses one that holds objects, which could be code."""
+    try:
+        return np.load(file, mmap_mode="c")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} is damaged; remove {file.parent} to decode it anew") from error
+
+
+def _decode_into(folder: Path, classes: int, chunks: Iterable[Chunk]) -> None:
+    """Write all chunks aside and rename the folder, so that a cache is whole or absent."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+            half = Path(temporary) / "half"
+            half.mkdir()
+            with ExitStack() as files:
+                append = {a: files.enter_context(_growing(half / f"{a}.npy")) for a in ARRAYS}
+                for chunk in chunks:
+                    _check(chunk, classes)
+                    append[chunk.part](chunk.images)
+                    append[f"{chunk.part}_labels"](chunk.labels.astype(np.int64))
+            if not folder.is_dir():  # another process may have been quicker
+                os.rename(half, folder)
+    except OSError as error:
+        if not folder.is_dir():
+            raise UserError(
+                f"cannot write the cache {folder}: {error.strerror}; set cache_dir=PATH"
+            ) from error
+
+
+def _check(chunk: Chunk, classes: int) -> None:
+    if chunk.images.shape[1:] != (32, 32, 3):
+        raise UserError(f"{chunk.file} does not hold 32x32 colour images")
+    if not len(chunk.labels) or len(chunk.labels) != len(chunk.images):
+        raise UserError(
+            f"{chunk.file} is damaged: {len(chunk.images)} images, {len(chunk.labels)} labels"
+        )
+    if chunk.labels.min() < 0 or chunk.labels.max() >= classes:
+        raise UserError(f"{chunk.file} is damaged: a label lies outside 0..{classes - 1}")
+
+
+@contextmanager
+def _growing(path: Path) -> Iterator[Callable[[np.ndarray], None]]:
+    """Write an .npy file row by row; its header is written last, for which numpy leaves room."""
+    header: dict[str, object] = {}
+
+    def append(rows: np.ndarray) -> None:
+        if not header:
+            header.update(np.lib.format.header_data_from_array_1_0(rows), fortran_order=False)
+            header["shape"] = (0, *rows.shape[1:])
+            np.lib.format.write_array_header_1_0(file, header)
+        file.write(np.ascontiguousarray(rows).data)
+        header["shape"] = (header["shape"][0] + len(rows), *rows.shape[1:])
+
+    with path.open("wb") as file:
+        yield append
+        if header:
+            file.seek(0)
+            np.lib.format.write_array_header_1_0(file, header)

@@ -15,7 +15,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from experiments.errors import UserError
-from experiments.lint import lint
+from experiments.lint import cut_restart, lint
 from experiments.loop import Budget
 from experiments.seeding import seeded
 from experiments.tasks import Task
@@ -30,7 +30,8 @@ def check(config: Config) -> str | None:
     """Refuse a configuration that cannot be run, without training: what a sweep does at its start.
 
     Returns:
-        A warning about the weight decay, if it reads like another convention's.
+        What looks like a mistake, if anything does: a weight decay that reads like another
+        convention's, a last restart that is cut short.
 
     Raises:
         UserError: Names what is wrong, its value and what is allowed.
@@ -45,7 +46,10 @@ def check(config: Config) -> str | None:
     weight_decay, scale = build_decay(config, budget, len(task.train), schedule)
     _check_convention(json.dumps([config["optim"], config["no_decay"]]), config["lr"], weight_decay)
     normalizer = _normalizer(budget, len(task.train), schedule)
-    return lint(config, eta_sum(schedule, scale), normalizer)
+    doubts = [lint(config, eta_sum(schedule, scale), normalizer)]
+    if "t_0" in config["schedule"]:
+        doubts.append(cut_restart(schedule, budget.steps_per_epoch))
+    return "; ".join(filter(None, doubts)) or None
 
 
 @lru_cache(maxsize=1 << 16)
@@ -136,7 +140,13 @@ def build_schedule(config: Config, budget: Budget) -> Schedule:
     if "t_0" in entry:
         if not isinstance(entry["t_0"], int | float):
             raise UserError(f"schedule.t_0 must be a number of epochs, got {entry['t_0']}")
-        entry["t_0"] = round(entry["t_0"] * budget.steps_per_epoch)
+        steps = entry["t_0"] * budget.steps_per_epoch
+        if not 0.5 < steps < math.inf:
+            raise UserError(
+                f"schedule.t_0 must be a finite number of epochs that makes at least one step, "
+                f"got {entry['t_0']:g}"
+            )
+        entry["t_0"] = round(steps)
     warmup_steps = round(config["warmup_epochs"] * budget.steps_per_epoch)
     return _schedule(json.dumps([entry, budget.steps, warmup_steps]))
 

@@ -4,11 +4,16 @@ It follows a weight on which no gradient acts. Over a run, decoupled decay leave
 with the total shrink S = sum(eta_t) * lambda. Under torch's convention lambda is lr * wd; under
 momentum SGD with L2 it is, in the long run, lr * wd / (1 - momentum). Adam's L2 has no such number:
 where no gradient acts it takes up to lr * wd / eps a step, so a value can only be too small to act.
+
+And it looks at restarts: a budget that ends inside one ends at a learning rate that is still high.
 """
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
+
+from optim.schedule import Schedule
 
 #: Total shrink below which a decay hardly acts, and above which it leaves nothing of a weight.
 FAINT, FATAL = 0.01, 20.0
@@ -46,6 +51,26 @@ def lint(config: Mapping[str, Any], etas: float, normalizer: float) -> str | Non
         + ("" if bounded else f" and wd={FATAL / unit:.1g}")
     )  # fmt: skip
     return f"wd={wd:g} under optim={optim['name']}: over the whole run {effect}{advice}"
+
+
+@lru_cache(maxsize=64)
+def cut_restart(schedule: Schedule, steps_per_epoch: int) -> str | None:
+    """Return one line that warns of a last restart which the budget cuts short, or None.
+
+    Args:
+        schedule: One with warm restarts.
+        steps_per_epoch: Of the run.
+    """
+    ends = [schedule.warmup_steps]
+    while ends[-1] < schedule.steps:
+        ends.append(ends[-1] + schedule.period(ends[-1]))
+    if ends[-1] == schedule.steps:
+        return None
+    around = " or ".join(f"epochs={end / steps_per_epoch:g}" for end in ends[1:][-2:])
+    return (
+        f"epochs={schedule.steps / steps_per_epoch:g} ends inside a restart, where eta is still "
+        f"{schedule(schedule.steps - 1):.2g}; whole restarts end at {around}"
+    )
 
 
 def _share(optim: Mapping[str, Any], lr: float) -> float:

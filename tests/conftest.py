@@ -11,6 +11,8 @@ import torch
 from omegaconf import OmegaConf, open_dict
 
 from experiments import build, grid, loop
+from experiments.tasks import cifar, imagenet32
+from experiments.tasks.image_cache import Images
 
 #: Overrides under which a run of modular addition takes a fraction of a second.
 TINY = ("tracker=none", "progress=false", "task.modulus=7", "epochs=4", "eval_every=2",
@@ -90,6 +92,19 @@ def fake_cifar(tmp_path):
         pyarrow.parquet.write_table(table, folder / f"{part}-00000-of-00001.parquet")
         np.save(folder / f"{part}.npy", pixels)
     return folder.parent
+
+
+@pytest.fixture
+def blank_images(monkeypatch):
+    """CIFAR and ImageNet32x32 at their full sizes and black all over; memory is never touched."""
+    for module, sizes in ((cifar, (50_000, 10_000)), (imagenet32, (1_281_167, 50_000))):
+        arrays = [
+            np.zeros(shape, kind)
+            for size in sizes
+            for shape, kind in (((size, 32, 32, 3), np.uint8), (size, np.int64))
+        ]
+        blank = Images(*arrays, "blank")
+        monkeypatch.setattr(module, "load", lambda *arguments, blank=blank: blank)
 
 
 @pytest.fixture

@@ -66,7 +66,14 @@ MISTAKES = {
     "task=cifar10_small task.modulus=7": "task=cifar10_small has no key modulus",
     "lr=1e-3,2e-3": "a list of values needs -m: python train.py -m ",
     "schedule=warm_restarts schedule.t_0=abc": "schedule.t_0 must be a number of epochs, got abc",
-    "schedule=warm_restarts schedule.t_0=0": "t_0 must be",
+    "schedule=warm_restarts schedule.t_0=0": "schedule.t_0 must be a finite number of epochs "
+    "that makes at least one step, got 0",
+    "schedule=warm_restarts schedule.t_0=1e-4": "at least one step, got 0.0001",
+    "schedule=warm_restarts schedule.t_0=nan": "at least one step, got nan",
+    "schedule=warm_restarts schedule.t_mult=0.5": "schedule=warm_restarts: t_mult must be a whole "
+    "number in [1, inf), got 0.5",
+    "schedule=warm_restarts schedule.t_mult=0": "got 0",
+    "experiment=figure9": "there are: adhoc, figure1, figure1_cpu, figure2, figure2_cpu, figure3",
     "model.width=abc": "model=transformer: ",
     "task.train_fraction=abc": "task=modular: ",
     "optim=adam optim.convention=decoupled": "optim.convention=decoupled is wrong of optim=adam",

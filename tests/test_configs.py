@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from conftest import composed
@@ -11,8 +10,6 @@ from omegaconf import OmegaConf
 from experiments import build, grid
 from experiments.compose import compose
 from experiments.schema import RunConfig
-from experiments.tasks import cifar
-from experiments.tasks.cifar_files import Images
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -88,22 +85,9 @@ def test_a_preset_is_named_after_its_file_and_sweeps_known_keys(name):
         assert {key.split(".")[0] for key in cell} <= set(RunConfig.__dataclass_fields__), cell
 
 
-@pytest.fixture
-def blank_cifar(monkeypatch):
-    """CIFAR at its full size and black all over."""
-    blank = Images(
-        np.zeros((50_000, 32, 32, 3), np.uint8),
-        np.zeros(50_000, np.int64),
-        np.zeros((10_000, 32, 32, 3), np.uint8),
-        np.zeros(10_000, np.int64),
-        "blank",
-    )
-    monkeypatch.setattr(cifar, "load", lambda *arguments: blank)
-
-
 @pytest.mark.parametrize("name", [n for n in entries("experiment") if n != "adhoc"])
 def test_the_cells_of_a_preset_compose_to_folders_of_their_own_and_pass_the_checks(
-    name, blank_cifar
+    name, blank_images
 ):
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra._internal.utils import create_config_search_path

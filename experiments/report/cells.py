@@ -184,4 +184,6 @@ def _only(column: pd.Series) -> Any:
 
 
 def _exact(value: object) -> str:
+    if pd.isna(value):
+        return ""
     return f"{value:.10g}" if isinstance(value, (int, float)) else str(value)

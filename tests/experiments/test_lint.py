@@ -1,10 +1,12 @@
 """The linter, on numbers worked out by hand: 39,100 steps under a cosine sum to 19,550."""
 
 import pytest
-from conftest import composed
+from conftest import build_config, composed
 from omegaconf import OmegaConf
 
-from experiments.lint import lint
+from experiments import build
+from experiments.lint import cut_restart, lint
+from optim import schedule
 
 ETAS = 19_550.0  # the paper's 100 epochs of 391 steps
 NORMALIZER = (128 / (50_000 * 100)) ** 0.5  # 5.06e-3
@@ -73,3 +75,50 @@ def test_sgds_l2_is_followed_through_its_momentum():
 
 def test_a_warning_is_one_line():
     assert "\n" not in warning("optim=adamw", "wd=0.5")
+
+
+@pytest.mark.parametrize(("epochs", "t_mult"), [(150, 2), (10, 2), (30, 2), (30, 1), (40, 3)])
+def test_a_budget_of_whole_restarts_passes(epochs, t_mult):
+    eta = schedule.warm_restarts(391 * epochs, 391 * 10, t_mult, warmup_steps=0)
+    assert cut_restart(eta, 391) is None
+
+
+def test_a_budget_that_ends_inside_a_restart_is_named_with_those_around_it():
+    # restarts after 10 and 30 epochs; at 50 the third is half over: eta = 0.5
+    text = cut_restart(schedule.warm_restarts(391 * 50, 391 * 10), 391)
+    assert text == (
+        "epochs=50 ends inside a restart, where eta is still 0.5; "
+        "whole restarts end at epochs=30 or epochs=70"
+    )
+    assert cut_restart(schedule.warm_restarts(391 * 5, 391 * 10), 391).endswith("at epochs=10")
+
+
+def test_restarts_begin_after_the_warm_up():
+    eta = schedule.warm_restarts(391 * 32, 391 * 10, warmup_steps=391 * 2)
+    assert cut_restart(eta, 391) is None
+    assert "epochs=12 or epochs=32" in cut_restart(
+        schedule.warm_restarts(391 * 30, 391 * 10, warmup_steps=391 * 2), 391
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "warned"),
+    [
+        (("epochs=6", "schedule=warm_restarts", "schedule.t_0=5"), True),
+        (("epochs=5", "schedule=warm_restarts", "schedule.t_0=5"), False),
+        (("epochs=6", "schedule=cosine"), False),
+    ],
+)
+def test_only_restarts_that_are_cut_short_are_warned_of(words, warned):
+    config = build_config("optim=adamw", "wd=0.01", "warmup_epochs=0", *words)
+    text = build.check(config)
+    assert (text is not None) == warned
+    assert not warned or text.startswith("epochs=6 ends inside a restart")
+
+
+def test_both_doubts_about_a_run_stand_in_one_line():
+    text = build.check(build_config("optim=adamw", "wd=0.9", "epochs=60", "warmup_epochs=0",
+                                    "schedule=warm_restarts", "schedule.t_0=50"))  # fmt: skip
+    assert "exp(-" in text
+    assert "ends inside a restart" in text
+    assert "\n" not in text

@@ -17,6 +17,8 @@ from experiments.compose import register_resolvers
 from experiments.errors import UserError
 from experiments.schema import register
 
+#: Axes whose values are entries of configs/, which bring defaults of other axes with them.
+GROUPS = ("task", "model", "optim", "schedule", "decay")
 CONFIGS = Path(__file__).parents[1] / "configs"
 
 
@@ -108,17 +110,31 @@ def _preset(name: str) -> DictConfig | None:
 
 
 def planned(name: str) -> list[dict[str, Any]] | None:
-    """Return the cells of a preset as typed values by axis, or None if there is no such preset."""
+    """Return the cells of a preset as typed values by axis, or None if there is no such preset.
+
+    An axis that only some grids of the preset have gets its default in the others: None where
+    the entries that a cell chooses have no such key.
+    """
     preset = _preset(name)
     if preset is None:
         return None
     sweeper = preset.hydra.sweeper
     parser = OverridesParser.create()
-    return [
+    cells = [
         {o.get_key_element(): o.value() for o in parser.parse_overrides(list(cell))}
         for cell in combinations(sweeper.params, sweeper.grids, [])
         if cell
     ]
+    axes = dict.fromkeys(axis for cell in cells for axis in cell)
+    defaults: dict[tuple[str, ...], DictConfig] = {}
+    for cell in cells:
+        chosen = tuple(f"{axis}={cell[axis]}" for axis in GROUPS if axis in cell)
+        for axis in axes.keys() - cell.keys():
+            if chosen not in defaults:
+                defaults[chosen] = default(f"experiment={name}", *chosen)
+            value = OmegaConf.select(defaults[chosen], axis)
+            cell[axis] = value.name if OmegaConf.is_dict(value) else value
+    return cells
 
 
 def analysis(name: str, runs_dir: str = "runs") -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Which cells a sweep has, and that composing many is the same as composing each."""
 
+import shutil
+
 import pytest
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
@@ -108,3 +110,19 @@ def test_the_plan_of_a_preset_has_typed_values():
     plan = grid.planned("modular")
     assert all(isinstance(cell["lr"], float) and isinstance(cell["seed"], int) for cell in plan)
     assert grid.planned("nothing_of_this_name") is None
+
+
+def test_an_axis_of_some_grids_has_its_default_in_the_others(tmp_path, monkeypatch):
+    configs = tmp_path / "configs"
+    shutil.copytree(grid.CONFIGS, configs)
+    (configs / "experiment" / "mixed.yaml").write_text(
+        "# @package _global_\nname: mixed\nhydra:\n  sweeper:\n    params:\n      seed: 0,1\n"
+        "    grids:\n      - optim: adam\n        wd: 1e-3\n"
+        "      - optim: sgdw\n        decay: normalized\n        schedule: warm_restarts\n"
+        "        schedule.t_0: 20\n        lr: 0.2\n        wd: 0.1\n"
+    )
+    monkeypatch.setattr(grid, "CONFIGS", configs)
+    first, *_, last = grid.planned("mixed")
+    plain = {"schedule": "cosine", "schedule.t_0": None, "decay": "raw", "lr": 1e-3, "wd": 1e-3}
+    assert first == plain | {"optim": "adam", "seed": 0}
+    assert (last["schedule.t_0"], last["decay"], last["lr"]) == (20, "normalized", 0.2)

@@ -13,6 +13,9 @@ from experiments.report.bootstrap import Noise, interval, replicate_noise, sampl
 from experiments.report.cells import Panel
 from experiments.report.surface import Surface, surface
 
+#: Kinds of pictures; ``experiments.report.pages`` draws them.
+FIGURES = ("heatmap", "curves", "final", "scatter")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -27,6 +30,8 @@ class Settings:
     samples: int = 2000
     panels: tuple[str, ...] = ()
     curves: bool = False
+    noise: str | None = None
+    figures: tuple[str, ...] = ("heatmap",)
 
     def __post_init__(self):
         coordinates.check(self.axis)
@@ -36,10 +41,24 @@ class Settings:
                 continue
             if not isinstance(value, (int, float)) or not 0 < value < np.inf:
                 raise UserError(f"{name}={value} must be a positive number")
+        if unknown := set(self.figures) - set(FIGURES):
+            known = ", ".join(FIGURES)
+            raise UserError(f"figures={sorted(unknown)[0]} is not one of {known}")
         if not isinstance(self.curves, bool):
             raise UserError(f"curves={self.curves} must be true or false")
         if not isinstance(self.samples, int) or not 0 <= self.samples <= 100_000:
             raise UserError(f"samples={self.samples} must be a whole number in 0..100000")
+
+    @property
+    def is_grid(self) -> bool:
+        """Whether the runs fill a grid of lr and wd, which heatmaps and their statistics need."""
+        return "heatmap" in self.figures
+
+    @property
+    def suffixes(self) -> tuple[str, str]:
+        """What file names say of the metric, and of metric and coordinate; '' for the usual."""
+        of = "" if self.metric == "test_error" else f"_{self.metric}"
+        return of, of if self.axis == "typed" else f"{of}_{self.axis}"
 
     @property
     def slope(self) -> str:
@@ -98,11 +117,21 @@ def statistics(settings: Settings) -> dict[str, Callable[[Surface], stats.Result
     }
 
 
-def measure(panels: Sequence[Panel], settings: Settings) -> list[Measured]:
-    """Compute every statistic of every panel, with intervals where there are replicates."""
+def measure(
+    panels: Sequence[Panel], settings: Settings, lenders: Sequence[Panel] = ()
+) -> list[Measured]:
+    """Compute every statistic of every panel, with intervals where there are replicates.
+
+    A panel with neither several seeds nor replicates borrows the noise of a run from the panel of
+    its optimizer among ``lenders``, which have several seeds of the same task.
+    """
+    lent = {one.optim: seed_noise(one, settings.metric) for one in lenders}
     replicates = replicate_noise(panels, settings.metric)
     pairs = zip(panels, replicates, strict=True)
-    noise = [seed_noise(panel, settings.metric) or shared for panel, shared in pairs]
+    noise = [
+        seed_noise(panel, settings.metric) or shared or lent.get(panel.optim)
+        for panel, shared in pairs
+    ]
     return [measure_one(*pair, settings) for pair in zip(panels, noise, strict=True)]
 
 

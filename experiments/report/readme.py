@@ -6,6 +6,8 @@ import pandas as pd
 
 from experiments.report import style, summary
 from experiments.report.counterpart import Pair
+from experiments.report.findings import Finding
+from experiments.report.findings import rows as finding_rows
 from experiments.report.measure import Measured
 from experiments.report.picture import ACROSS, caption
 from experiments.runs_table import DIVERGED, FINISHED
@@ -28,6 +30,12 @@ The rank correlation (Spearman) is over cells of the two grids that lie alike re
 cell of each: lr and wd divided by the best cell's, nearest in log2, at most half a step apart
 (`experiments/report/counterpart.py`); budgets are matched by rank. Its interval resamples cells."""
 
+COMPARED = """\
+Of wd* ~ steps^-p: p is 1/2 if the paper's normalization makes the best decay the same for all
+budgets, 1 if what stays is the averaging time as a share of the run. Brackets are 95 % bootstrap
+intervals over seeds, or over the noise of a run. `findings.csv` has every number; formulas are in
+`contrast.py`, `equal_loss.py`, `budget.py` and `speed.py` of `experiments/report`."""
+
 
 def readme(
     experiment: str,
@@ -38,6 +46,7 @@ def readme(
     note: str = "",
     paper: Sequence[Pair] = (),
     remarks: Sequence[str] = (),
+    findings: Sequence[Finding] = (),
 ) -> str:
     """Return the README as markdown.
 
@@ -48,23 +57,28 @@ def readme(
         figures: File name of each picture to show, and what it shows.
         note: Text from NOTE.md: what the reader must know of the data.
         paper: Panels with the paper's, to set their numbers beside each other.
-        remarks: Further findings, one line each.
+        remarks: Further remarks, one line each.
+        findings: Comparisons of panels.
     """
     parts = [HEAD, f"# {experiment}", note.strip()]
     parts += [f"![{text}]({name})\n\n*{text}*" for name, text in figures.items()]
     for figure, page in summary.pages(measured).items():
         parts += [f"## {figure.replace('figure', 'Figure ')}" if figure else "## Numbers"]
         parts += [summary.markdown(summary.cells_table(page))]
-        for names in (summary.DECOUPLING, summary.TUNING):
-            parts += [summary.markdown(summary.statistics_table(page, names))]
-        lines = [*summary.reasons(page), *summary.notes(page)]
-        parts += ["\n".join(f"- {line}" for line in lines)]
+        if page[0].settings.is_grid:
+            for names in (summary.DECOUPLING, summary.TUNING):
+                parts += [summary.markdown(summary.statistics_table(page, names))]
+            lines = [*summary.reasons(page), *summary.notes(page)]
+            parts += ["\n".join(f"- {line}" for line in lines)]
     if paper:
         parts += ["## Beside the paper", summary.markdown(beside(paper)), RANKS]
         parts += ["\n".join(f"- {line}" for line in unranked(paper))]
+    if findings:
+        parts += ["## Comparisons", summary.markdown(finding_rows(findings)), COMPARED]
     parts += ["\n".join(f"- {line}" for line in remarks)]
     settings = measured[0].settings
-    parts += [EXPLAINED.format(near=settings.near, samples=settings.samples)]
+    if settings.is_grid:
+        parts += [EXPLAINED.format(near=settings.near, samples=settings.samples)]
     parts += ["## Provenance", provenance(runs)]
     parts += [f"Redraw: `python analyze.py experiment={experiment}`"]
     return "\n\n".join(part for part in parts if part) + "\n"

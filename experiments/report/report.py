@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -12,16 +12,16 @@ from experiments.errors import UserError
 from experiments.report import (
     counterpart,
     curves,
+    findings,
     matching,
     picture,
     readme,
-    style,
     summary,
     table,
-    tuning_curves,
 )
 from experiments.report.cells import Panel, panels
-from experiments.report.measure import Measured, Settings, measure, measure_one
+from experiments.report.measure import Measured, Settings, measure
+from experiments.report.pages import Page
 
 log = logging.getLogger(__name__)
 
@@ -75,11 +75,15 @@ def analyze(
     if not rows:
         raise UserError(_nothing(experiment, gathered, runs_dir, Path(results_dir)))
     runs = table.frame(rows)
-    measured = measure(_chosen(panels(runs, settings.metric, planned), settings.panels), settings)
+    shown = _chosen(panels(runs, settings.metric, planned), settings.panels)
+    measured = measure(shown, settings, _lenders(Path(results_dir), settings))
     contents: dict[str, str | bytes] = {"runs.csv": table.render(rows)}
+    points = curves.read(folder / "curves.csv")
     if settings.curves:
-        contents["curves.csv"] = _curves(runs_dir / experiment, folder / "curves.csv")
-    text = _fill(contents, experiment, measured, runs, folder, with_readme)
+        points = _curves(runs_dir / experiment, points)
+        contents["curves.csv"] = curves.render(points)
+    typed = curves.frame(points)
+    text = _fill(contents, experiment, measured, runs, typed, folder, with_readme)
     for name, content in contents.items():
         table.write(folder / name, content)
     paths = [folder / name for name in contents]
@@ -87,69 +91,64 @@ def analyze(
     return Report("\n".join(text), paths)
 
 
-def _curves(runs: Path, committed: Path) -> str:
-    """Return curves.csv with the points of the run folders added."""
+def _curves(runs: Path, committed: pd.DataFrame) -> pd.DataFrame:
+    """Return the committed points with those of the run folders."""
     found = curves.gather(runs)
     if found.corrupt:
         log.warning("skipped corrupt curves: %s", "; ".join(found.corrupt))
-    return curves.render(curves.merge(curves.read(committed), found.points))
+    return curves.merge(committed, found.points)
 
 
-def _fill(contents, experiment, measured, runs, folder: Path, with_readme: bool) -> list[str]:
+def _fill(
+    contents: dict[str, str | bytes],
+    experiment: str,
+    measured: list[Measured],
+    runs: pd.DataFrame,
+    points: pd.DataFrame,
+    folder: Path,
+    with_readme: bool,
+) -> list[str]:
     """Add every table and figure to ``contents``; return the lines to print."""
     settings = measured[0].settings
-    of = "" if settings.metric == "test_error" else f"_{settings.metric}"
-    suffix = of if settings.axis == "typed" else f"{of}_{settings.axis}"
     note = (folder / "NOTE.md").read_text() if (folder / "NOTE.md").exists() else ""
     figures: dict[str, str] = {}
-    for name, page in summary.pages(measured).items():
-        stem, part = name or "heatmap", f"{name}_" if name else ""
-        figures[f"{stem}{suffix}"] = readme.page_caption(page)
-        drawn = {f"{stem}{suffix}": picture.heatmaps(picture.arrange(page), _first(note))}
-        if both := twin(page):
-            drawn[f"{part}twin{of}"] = picture.heatmaps([both], _first(note))
-            figures[f"{part}twin{of}"] = TWIN.format(style.label("adamw"))
-        drawn[f"{part}tuning{of}"] = tuning_curves.tuning_curves(page)
-        for file, figure in drawn.items():
+    for name, panels_of_page in summary.pages(measured).items():
+        page = Page(name, panels_of_page, points, _first(note))
+        for file, (figure, caption) in page.pictures().items():
             contents |= {f"{file}.{k}": data for k, data in picture.render(figure).items()}
+            figures |= {f"{file}.png": caption} if caption else {}
+    of, suffix = settings.suffixes
     contents[f"decoupling{suffix}.csv"] = summary.csv(summary.tidy(measured))
     contents[f"tuning{of}.csv"] = summary.csv(summary.curves(measured))
-    found = matching.matches([one.panel for one in measured], settings.metric)
-    for match in found:
+    matched = matching.matches([one.panel for one in measured], settings.metric)
+    for match in matched:
         contents[f"matching_{match.second.optim}{of}.csv"] = summary.csv(match.pairs)
-    remarks = [match.text() for match in found]
+    remarks = [match.text() for match in matched]
+    found = [] if settings.level or suffix else findings.findings(measured, points)
+    if found:
+        contents["findings.csv"] = summary.csv(findings.table(found))
     if with_readme:
-        shown = {f"{name}.png": text for name, text in figures.items()}
         paper = counterpart.pairs(measured, folder.parent, settings.paper) if settings.paper else []
-        options = {"note": note, "paper": paper, "remarks": remarks}
-        contents["README.md"] = readme.readme(experiment, measured, runs, shown, **options)
-    return [*_tables(experiment, measured), *remarks]
-
-
-TWIN = "The same {} runs in the paper's coordinate and in torch's"
-
-
-def twin(page: Sequence[Measured]) -> list[Measured]:
-    """Measure a page's one AdamW panel in the paper's coordinate and in torch's; else nothing."""
-    own = [one for one in page if one.panel.optim == "adamw"]
-    if len(own) != 1:
-        return []
-    views = {"lambda": "the paper's axes", "torch_wd": "torch's axes"}
-    label, (one,) = style.label("adamw"), own
-    return [
-        measure_one(
-            replace(one.panel, name=f"{label}, {view}"),
-            one.noise,
-            replace(one.settings, axis=axis),
-            only=[one.settings.slope],
-        )
-        for axis, view in views.items()
-    ]
+        options = {"note": note, "paper": paper, "remarks": remarks, "findings": found}
+        contents["README.md"] = readme.readme(experiment, measured, runs, figures, **options)
+    told = [summary.aligned(findings.rows(found)), ""] if found else []
+    return [*_tables(experiment, measured), *told, *remarks]
 
 
 def _first(note: str) -> str:
     """Return the first paragraph of a note on one line, for the captions."""
     return " ".join(note.strip().split("\n\n")[0].split())
+
+
+def _lenders(results_dir: Path, settings: Settings) -> list[Panel]:
+    """Return the panels of the experiment that lends the noise of a run, if one is named."""
+    if settings.noise is None:
+        return []
+    rows = table.read(results_dir / settings.noise / "runs.csv")
+    if not rows:
+        log.warning("noise=%s has no committed runs.csv, so it lends none", settings.noise)
+        return []
+    return panels(table.frame(rows), settings.metric)
 
 
 def _chosen(found: list[Panel], optims: Sequence[str]) -> list[Panel]:
@@ -177,12 +176,16 @@ def _nothing(experiment: str, gathered: table.Gathered, runs: Path, results: Pat
 def _tables(experiment: str, measured: list[Measured]) -> list[str]:
     text = []
     for figure, page in summary.pages(measured).items():
-        tables = [summary.cells_table(page), summary.statistics_table(page, summary.DECOUPLING)]
-        tables += [summary.statistics_table(page, summary.TUNING)]
-        text += [f"{experiment} {figure}".strip(), ""]
-        for one in tables:
-            text += [summary.aligned(one), ""]
-        text += [*summary.reasons(page), ""]
+        text += [
+            f"{experiment} {figure}".strip(),
+            "",
+            summary.aligned(summary.cells_table(page)),
+            "",
+        ]
+        if page[0].settings.is_grid:
+            for names in (summary.DECOUPLING, summary.TUNING):
+                text += [summary.aligned(summary.statistics_table(page, names)), ""]
+            text += [*summary.reasons(page), ""]
     return text
 
 

@@ -42,8 +42,9 @@ def report(
         raise UserError(f"give experiment=NAME; experiments with runs: {have}")
     if not NAME.fullmatch(str(name)):
         raise UserError(f"experiment must be a plain name, as of a folder in runs/, got {name!r}")
-    chosen = options["panels"] or ()
-    options["panels"] = (chosen,) if isinstance(chosen, str) else tuple(chosen)
+    for key in ("panels", "figures"):
+        chosen = options.get(key) or Settings.__dataclass_fields__[key].default
+        options[key] = (chosen,) if isinstance(chosen, str) else tuple(chosen)
     settings = Settings(**options)
     project, exported = _project(source, mirror), None
     if project:

@@ -194,9 +194,9 @@ def freezing_cost(table: pd.DataFrame | Surface, tolerance: float = 2.0) -> Resu
     s = as_surface(table)
     r = rows(s, tolerance)
     error = s.pessimistic
-    regret = error - _min(np.where(np.isnan(error), np.inf, error), 2)[..., None]
-    there = r.counted[..., None] & ~np.isnan(regret)
     with np.errstate(invalid="ignore", divide="ignore"):
+        regret = error - _min(np.where(np.isnan(error), np.inf, error), 2)[..., None]
+        there = r.counted[..., None] & ~np.isnan(regret)
         by_column = np.where(there, regret, 0).sum(1) / there.sum(1)
     known = np.where(np.isnan(s.known), np.inf, s.known)
     share = ((known <= r.best[:, None, None] + TIE) & np.isfinite(known)).sum(1)

@@ -4,8 +4,10 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from matplotlib import colormaps
-from matplotlib.colors import Colormap
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, to_rgb
 
 #: One colour per optimizer. A decoupled optimizer is the cool or deep twin of its warm L2 rival.
 COLOURS = {
@@ -48,7 +50,9 @@ LABELS = {
     "adagrad": "Adagrad + L2",
     "adagradw": "AdagradW",
 }
-SCHEDULES = ("constant", "step", "cosine", "restarts")
+SCHEDULES = ("constant", "step", "cosine", "warm_restarts")
+#: Lines of one optimizer under its first, second, ... protocol.
+DASHES = ("-", "--", ":", "-.")
 #: The paper prints its figure S3 with AdamW above SGDW, and figure 2 the other way round.
 FIRST = {"figureS3": ("adamw", "sgdw")}
 SPARE = ("#6a3d9a", "#b15928", "#666666", "#e7298a", "#1b9e77")
@@ -61,6 +65,24 @@ FONT = 7.5
 def colour(optim: str) -> str:
     """Return the colour of an optimizer; one that is unknown keeps its own from run to run."""
     return COLOURS.get(optim) or SPARE[zlib.crc32(optim.encode()) % len(SPARE)]
+
+
+def shades(optim: str, count: int) -> list[tuple[float, float, float]]:
+    """Return tints of an optimizer's colour from pale to dark; the colour itself if one is asked.
+
+    The darkest is a quarter black, the palest two thirds white.
+    """
+    if count == 1:
+        return [to_rgb(colour(optim))]
+    base = np.array(to_rgb(colour(optim)))
+    mix = np.linspace(-0.65, 0.25, count)
+    return [tuple((1 - abs(m)) * base + (m < 0) * abs(m)) for m in mix]
+
+
+def plain(ax: Axes) -> None:
+    """Give axes small ticks and no box."""
+    ax.tick_params(which="both", length=2, labelsize=FONT - 1)
+    ax.spines[["top", "right"]].set_visible(False)
 
 
 def colour_map() -> Colormap:
@@ -78,7 +100,8 @@ def value_label(name: str, value: Any) -> str:
     if isinstance(value, float):
         value = f"{value:g}"
     if name in ("task", "schedule", "model", "decay"):
-        return {"normalized": "normalized wd", "raw": "raw wd"}.get(str(value), str(value))
+        words = {"normalized": "normalized wd", "raw": "raw wd", "warm_restarts": "warm restarts"}
+        return words.get(str(value), str(value))
     if name == "epochs":
         return f"{value} epoch{'s' * (value != '1')}"
     if name == "figure":

@@ -9,8 +9,6 @@ from experiments.report import style
 from experiments.report.measure import Measured
 from experiments.report.picture import scale_key, unit
 
-DASHES = ("-", "--", ":", "-.")
-
 
 def tuning_curve(measured: Sequence[Measured], *, ax: Axes) -> Axes:
     """Draw the expected best error of k draws, with its 95 % band where there is one.
@@ -21,7 +19,7 @@ def tuning_curve(measured: Sequence[Measured], *, ax: Axes) -> Axes:
     """
     drawn: dict[str, int] = {}
     for one in measured:
-        dash = DASHES[drawn.setdefault(one.panel.optim, 0) % len(DASHES)]
+        dash = style.DASHES[drawn.setdefault(one.panel.optim, 0) % len(style.DASHES)]
         drawn[one.panel.optim] += 1
         look = {"color": style.colour(one.panel.optim), "lw": 1.4, "ls": dash}
         curve = one.curve
@@ -31,10 +29,9 @@ def tuning_curve(measured: Sequence[Measured], *, ax: Axes) -> Axes:
             ax.fill_between(curve["k"], curve["low"], curve["high"], **shade)
     ax.set_xlabel("random draws of (lr, wd)", fontsize=style.FONT)
     ax.set_ylabel(f"expected best {unit(measured[0].settings.metric)}", fontsize=style.FONT)
-    ax.tick_params(length=2, labelsize=style.FONT - 1)
     aside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if len(measured) > 4 else {}
     ax.legend(frameon=False, fontsize=style.FONT - 1, **aside)
-    ax.spines[["top", "right"]].set_visible(False)
+    style.plain(ax)
     ax.set_xlim(1, None)
     return ax
 

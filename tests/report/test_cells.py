@@ -82,6 +82,16 @@ def test_a_plan_may_leave_the_seed_and_the_rest_unsaid():
     assert list(panel.cells.weight_decay) == [0, 0.01, 1]
 
 
+def test_an_axis_that_a_run_does_not_have_is_the_same_as_one_without_a_value():
+    plain = {"optim": "adamw", "schedule": "cosine", "schedule.t_0": None, "lr": 1e-3, "wd": 1e-2}
+    plan = [plain, plain | {"schedule": "warm_restarts", "schedule.t_0": 20}]
+    done = [run(), run(schedule="warm_restarts", **{"schedule.t_0": 20})]
+    for panel in panels(frame(done), "test_error", plan):
+        assert list(panel.cells.status) == ["finished"]
+    only = panels(frame(done[1:]), "test_error", plan)
+    assert [list(panel.cells.status) for panel in only] == [["missing"], ["finished"]]
+
+
 def test_a_table_that_holds_its_whole_plan_has_nothing_missing():
     rows = sweep()
     plan = [{key: row[key] for key in ("optim", "lr", "wd", "seed")} for row in rows]

@@ -226,3 +226,41 @@ def test_importing_reports_pulls_in_neither_torch_nor_hydra_nor_wandb():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_one_seed_borrows_the_noise_of_a_run_where_asked(toy, tmp_path, caplog, no_pictures):
+    analyze("toy", settings=QUICK, **toy)
+    lone = [row | {"seed": 0, "id": f"lone{i}"} for i, row in enumerate(sweep(seeds=[0], sd=0))]
+    write_runs(tmp_path / "runs" / "lone", lone)
+    analyze("lone", settings=QUICK, **toy)
+    table = toy["results_dir"] / "lone" / "decoupling.csv"
+    assert "run_noise" not in table.read_text()
+    analyze("lone", settings=Settings(samples=50, noise="toy"), **toy)
+    noise = pd.read_csv(table).set_index("statistic").loc["run_noise"]
+    assert noise["value"] == pytest.approx(0.1, rel=0.2)
+    assert pd.read_csv(table).set_index("statistic").loc["best_of_10", "low"] > 0
+    analyze("lone", settings=Settings(samples=50, noise="nobody"), **toy)
+    assert "noise=nobody has no committed runs.csv" in caplog.text
+
+
+def test_pictures_of_other_kinds_need_no_statistics_of_a_grid(toy):
+    settings = Settings(samples=0, figures=("final", "scatter"))
+    made = analyze("toy", settings=settings, **toy)
+    assert {path.name for path in made.figures} == {"final.png", "scatter.png"}
+    assert "ridge slope" not in made.text
+    readme = (toy["results_dir"] / "toy" / "README.md").read_text()
+    assert "ridge slope" not in readme
+    assert "final.png" in readme
+
+
+def test_findings_are_a_table_and_a_section(toy, no_pictures):
+    made = analyze("toy", settings=QUICK, **toy)
+    found = pd.read_csv(toy["results_dir"] / "toy" / "findings.csv")
+    assert set(found.kind) >= {"best_difference", "gain"}
+    assert "second's best error minus the first's" in made.text
+    assert "## Comparisons" in (toy["results_dir"] / "toy" / "README.md").read_text()
+
+
+def test_a_task_that_switches_has_no_findings(toy, no_pictures):
+    analyze("toy", settings=Settings(samples=0, level=10.0), **toy)
+    assert not (toy["results_dir"] / "toy" / "findings.csv").exists()

@@ -1,0 +1,109 @@
+"""Final error: against weight decay, and against training loss (the paper's Figure 3, bottom)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.report import coordinates, equal_loss, style
+from experiments.report.heatmap import number
+from experiments.report.learning_curves import chosen
+from experiments.report.measure import Measured
+from experiments.report.picture import unit
+
+
+def against_decay(page: Sequence[Measured], *, ax: Axes) -> Axes:
+    """Draw the final error over log2 wd at each panel's best lr, with the sd over seeds.
+
+    No decay stands apart at the left; the best cell has a star.
+
+    Args:
+        page: Panels whose decay has one meaning and so one axis.
+        ax: Axes to draw on. Nothing is saved or shown.
+    """
+    metric, ticks = page[0].settings.metric, {}
+    seen: dict[str, int] = {}
+    start = min((np.log2(wd) for one in page for wd in one.panel.cells["wd"] if wd > 0), default=0)
+    for one in page:
+        cells = chosen(one, best_only=False).dropna(subset=[metric]).sort_values("wd")
+        decayed = cells["wd"] > 0
+        x = np.where(decayed, np.log2(cells["wd"].where(decayed, 1)), start - 1.6)
+        ticks |= dict(zip(x, cells["wd"], strict=True))
+        dash = style.DASHES[seen.setdefault(one.panel.optim, 0) % len(style.DASHES)]
+        seen[one.panel.optim] += 1
+        look = {"color": style.colour(one.panel.optim), "ms": 3.5, "lw": 1.2, "capsize": 1.5}
+        for part, line in ((decayed, dash), (~decayed, "")):
+            drawn = cells[part]
+            bars = {"yerr": drawn["sd"]} if drawn["sd"].notna().any() else {}
+            name = {"label": one.panel.name} if line else {}
+            ax.errorbar(x[part], drawn[metric], marker="o", ls=line, **bars, **name, **look)
+        if len(cells):
+            best = int(cells[metric].to_numpy().argmin())
+            star = {"color": look["color"], "mec": "white", "mew": 0.5, "ms": 9, "zorder": 3}
+            ax.plot(x[best], cells[metric].iloc[best], marker="*", **star)
+    places = sorted(ticks)[:: -(-len(ticks) // 7)] if ticks else []
+    ax.set_xticks(places, [number(ticks[place]) for place in places])
+    first = page[0].panel.runs.iloc[0]
+    label = coordinates.label("typed", first["convention"], first["decay"])
+    ax.set_xlabel(label, fontsize=style.FONT)
+    ax.set_ylabel(unit(metric), fontsize=style.FONT)
+    ax.legend(frameon=False, fontsize=style.FONT - 1)
+    style.plain(ax)
+    return ax
+
+
+def final_errors(page: Sequence[Measured]) -> Figure:
+    """Draw one set of axes for each meaning of wd, side by side on one scale of the error."""
+    groups: dict[str, list[Measured]] = {}
+    for one in page:
+        first = one.panel.runs.iloc[0]
+        name = coordinates.label("typed", first["convention"], first["decay"])
+        groups.setdefault(name, []).append(one)
+    figure = Figure(figsize=(3.3 * len(groups), 2.4), layout="constrained")
+    axes = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
+    for ax, group in zip(axes, groups.values(), strict=True):
+        against_decay(group, ax=ax)
+    for ax in axes[1:]:
+        ax.set_ylabel("")
+    return figure
+
+
+def against_loss(page: Sequence[Measured], *, ax: Axes) -> Axes:
+    """Draw each cell's test error over its training loss, joined in the order of the loss.
+
+    The lines are what ``equal_loss.compare`` compares; cells far above the best are left out there
+    and here.
+
+    Args:
+        page: Panels to compare, with training losses.
+        ax: Axes to draw on. Nothing is saved or shown.
+    """
+    metric, by_panel = "test_error", []
+    for one in page:
+        runs = equal_loss.usable(one.panel.runs).groupby(["lr", "wd"])
+        log_loss = runs["train_loss"].agg(lambda losses: np.log(losses).mean())
+        by_panel.append((one, np.exp(log_loss).to_numpy(), runs[metric].mean().to_numpy()))
+    best = min((errors.min() for *_, errors in by_panel if len(errors)), default=np.inf)
+    seen: dict[str, int] = {}
+    for one, losses, errors in by_panel:
+        dash = style.DASHES[seen.setdefault(one.panel.optim, 0) % len(style.DASHES)]
+        seen[one.panel.optim] += 1
+        near = errors <= best + equal_loss.WITHIN
+        order = losses[near].argsort()
+        look = {"color": style.colour(one.panel.optim), "ms": 3.5, "lw": 0.8, "ls": dash}
+        x, y = losses[near][order], errors[near][order]
+        ax.plot(x, y, marker="o", label=one.panel.name, **look)
+    ax.set_xscale("log")
+    ax.set_xlabel("training loss (nats)", fontsize=style.FONT)
+    ax.set_ylabel(unit(metric), fontsize=style.FONT)
+    ax.legend(frameon=False, fontsize=style.FONT - 1)
+    style.plain(ax)
+    return ax
+
+
+def scatter(page: Sequence[Measured]) -> Figure:
+    """Draw test error against training loss on axes of their own."""
+    figure = Figure(figsize=(3.3, 2.5), layout="constrained")
+    against_loss(page, ax=figure.subplots())
+    return figure

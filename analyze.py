@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from experiments.cli import entry_point, one_line_errors
 from experiments.cluster.status import status_of
 from experiments.grid import analysis, planned
+from experiments.report import verdict
 from experiments.report.request import report
 
 
@@ -25,6 +26,9 @@ def main(cfg: DictConfig) -> None:
         from experiments.propositions import report as prove  # computes with torch
 
         print(prove(Path(options["results_dir"])))
+        return
+    if options["experiment"] == "verdict":
+        print(verdict.report(Path(options["results_dir"])))
         return
     typed = {override.split("=")[0].lstrip("+") for override in HydraConfig.get().overrides.task}
     preset = analysis(options["experiment"], options["runs_dir"])

@@ -1,4 +1,4 @@
-"""Draw what has been run of an experiment so far, or tell how its cells are; --help explains."""
+"""Draw what has been run of an experiment, or tell how its cells are or what they cost."""
 
 from pathlib import Path
 
@@ -17,10 +17,15 @@ from experiments.report.request import report
 @hydra.main(version_base="1.3", config_path="configs/analyze", config_name="analyze")
 @one_line_errors()
 def main(cfg: DictConfig) -> None:
-    """Print the summary of the report written to ``results/NAME``, or how the cells are."""
+    """Print the summary of the report written to ``results/NAME``, or the cells' state or cost."""
     options = OmegaConf.to_container(cfg, resolve=True)
     if options.pop("status"):
         print(status_of(options))
+        return
+    if options.pop("cost"):
+        from experiments.cost import report as price  # trains for some seconds
+
+        print(price(options["experiment"]))
         return
     if options["experiment"] == "propositions":
         from experiments.propositions import report as prove  # computes with torch

@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from experiments.compose import register_resolvers
+from experiments.compose import compose, register_resolvers
 from experiments.errors import UserError
 from experiments.schema import register
 
@@ -97,10 +97,13 @@ def _value(word: str) -> Any:
 
 def default(*overrides: str) -> DictConfig:
     """Return the composed configuration of ``train.py`` under some overrides."""
+    return _loader().load_configuration("train", list(overrides), run_mode=RunMode.MULTIRUN)
+
+
+def _loader() -> ConfigLoaderImpl:
     register()
     register_resolvers()
-    loader = ConfigLoaderImpl(config_search_path=create_config_search_path(str(CONFIGS)))
-    return loader.load_configuration("train", list(overrides), run_mode=RunMode.MULTIRUN)
+    return ConfigLoaderImpl(config_search_path=create_config_search_path(str(CONFIGS)))
 
 
 def _preset(name: str) -> DictConfig | None:
@@ -135,6 +138,25 @@ def planned(name: str) -> list[dict[str, Any]] | None:
             value = OmegaConf.select(defaults[chosen], axis)
             cell[axis] = value.name if OmegaConf.is_dict(value) else value
     return cells
+
+
+def jobs(name: str, *overrides: str) -> list[dict[str, Any]]:
+    """Return every cell of a preset as a resolved configuration, which nobody may change.
+
+    Args:
+        name: The preset.
+        overrides: Shared by all cells.
+
+    Raises:
+        UserError: There is no such preset.
+    """
+    preset = _preset(name)
+    if preset is None:
+        known = ", ".join(sorted(file.stem for file in (CONFIGS / "experiment").glob("*.yaml")))
+        raise UserError(f"there is no preset {name}; there are: {known}")
+    cells = combinations(preset.hydra.sweeper.params, preset.hydra.sweeper.grids, [])
+    words = [[f"experiment={name}", *overrides, *cell] for cell in cells]
+    return [cell.job for cell in compose(_loader(), words)]
 
 
 def analysis(name: str, runs_dir: str = "runs") -> dict[str, Any]:

@@ -78,6 +78,7 @@ MISTAKES = {
     "task.train_fraction=abc": "task=modular: ",
     "optim=adam optim.convention=decoupled": "optim.convention=decoupled is wrong of optim=adam",
     "device=meta": "device must be auto, cpu or a GPU that is here, got meta",
+    "data_dir=null": "data_dir",
     "task=cifar10": "Three ways to get it",
     "hydra.run.dir=/dev/null/x": "/dev/null",
 }

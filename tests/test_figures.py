@@ -9,11 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import make_trainer
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import create_config_search_path
 
 from experiments import build, grid
-from experiments.compose import compose
 from experiments.lint import cut_restart
 from experiments.report.cells import missing_runs
 from experiments.report.table import frame, merge
@@ -27,14 +24,7 @@ SMALL = ("tracker=none", "task.pool=8", "model.width=2", "model.depth=8", "preci
          "batch_size=16")  # fmt: skip
 
 
-@cache
-def cells(figure, *words):
-    """Every cell of a preset as a composed configuration."""
-    preset = grid.default(f"experiment={figure}")
-    loader = ConfigLoaderImpl(config_search_path=create_config_search_path(str(grid.CONFIGS)))
-    combinations = grid.combinations(preset.hydra.sweeper.params, preset.hydra.sweeper.grids, [])
-    made = compose(loader, [[f"experiment={figure}", *words, *cell] for cell in combinations])
-    return [cell.job for cell in made]
+cells = cache(grid.jobs)
 
 
 def place(job):

@@ -11,7 +11,7 @@ MEAN, STD = (125.3, 123.0, 113.9), (63.0, 62.1, 66.7)
 def cifar(
     *,
     classes: int,
-    data_dir: str,
+    data_dir: str | None,
     cache_dir: str,
     train_size: int | None = None,
     pool: int = 1,

@@ -15,19 +15,24 @@ from pathlib import Path
 import numpy as np
 
 from experiments.errors import UserError
-from experiments.tasks.image_cache import Chunk, Images, cached
+from experiments.tasks.image_cache import Chunk, Images, cached, noise
 
 TORCHVISION = {10: "cifar-10-batches-py", 100: "cifar-100-python"}
 PARQUET = {10: "cifar10", 100: "cifar100"}
 LABEL = {10: "label", 100: "fine_label"}
+SIZES = (50_000, 10_000)  # training and test images
 
 
-def load(classes: int, data_dir: str, cache_dir: str) -> Images:
+def load(classes: int, data_dir: str | None, cache_dir: str) -> Images:
     """Return CIFAR-10 or CIFAR-100, memory-mapped copy-on-write from the cache.
+
+    Without a ``data_dir`` that is noise of the same size; no command takes such a configuration.
 
     Raises:
         UserError: No data are found, or a file is damaged or not CIFAR.
     """
+    if data_dir is None:
+        return noise(*SIZES, classes)
     files = find(classes, Path(data_dir).expanduser())
     read = _read_parquet if files[0].suffix == ".parquet" else _read_torchvision
     return cached(f"cifar{classes}", files, classes, cache_dir, read(classes, files))

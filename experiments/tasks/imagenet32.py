@@ -10,7 +10,7 @@ MEAN, STD = (122.7, 116.65, 104.0), (255.0, 255.0, 255.0)
 
 def imagenet32(
     *,
-    data_dir: str,
+    data_dir: str | None,
     cache_dir: str,
     train_size: int | None = None,
     pool: int = 1,

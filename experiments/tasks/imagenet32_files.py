@@ -14,18 +14,23 @@ import numpy as np
 
 from experiments.errors import UserError
 from experiments.tasks import plain_pickle
-from experiments.tasks.image_cache import Chunk, Images, cached
+from experiments.tasks.image_cache import Chunk, Images, cached, noise
 
 FOLDER, CLASSES = "imagenet32", 1000
+SIZES = (1_281_167, 50_000)  # training and validation images
 NAMES = (*(f"train_data_batch_{i}" for i in range(1, 11)), "val_data")
 
 
-def load(data_dir: str, cache_dir: str) -> Images:
+def load(data_dir: str | None, cache_dir: str) -> Images:
     """Return ImageNet32x32 with labels 0 to 999, memory-mapped copy-on-write from the cache.
+
+    Without a ``data_dir`` that is noise of the same size; no command takes such a configuration.
 
     Raises:
         UserError: A file is missing, damaged, or not ImageNet32x32.
     """
+    if data_dir is None:
+        return noise(*SIZES, CLASSES)
     files = find(Path(data_dir).expanduser() / FOLDER)
     return cached(FOLDER, files, CLASSES, cache_dir, map(_chunk, files))
 

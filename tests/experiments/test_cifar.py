@@ -1,6 +1,7 @@
 import hashlib
 import pickle
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -80,6 +81,20 @@ def test_without_files_or_network_the_three_ways_are_named(tmp_path, cache, monk
     with pytest.raises(UserError, match=r"cifar-10-batches-py.*parquet.*Three ways") as error:
         load(10, str(tmp_path), cache)
     assert "\n" not in str(error.value)
+
+
+def test_without_a_folder_noise_of_the_right_size_stands_in_and_takes_no_memory(cache):
+    images = load(10, None, cache)
+    assert images.train.shape == (50_000, 32, 32, 3)
+    assert images.test.shape == (10_000, 32, 32, 3)
+    assert set(images.train_labels.tolist()) == set(range(10))
+    first, second, last = images.train[0], images.train[1], images.train[-1]
+    assert not np.array_equal(first, second)
+    assert 100 < last.mean() < 155
+    low, high = np.lib.array_utils.byte_bounds(images.train)
+    assert high - low < 60_000
+    assert load(100, None, cache).test_labels.max() == 99
+    assert not list(Path(cache).glob("*"))
 
 
 def damage(file, how):

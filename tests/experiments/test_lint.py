@@ -107,6 +107,7 @@ def test_restarts_begin_after_the_warm_up():
         (("epochs=6", "schedule=warm_restarts", "schedule.t_0=5"), True),
         (("epochs=5", "schedule=warm_restarts", "schedule.t_0=5"), False),
         (("epochs=6", "schedule=cosine"), False),
+        (("epochs=6", "schedule=cosine", "warmup_epochs=1"), False),
     ],
 )
 def test_only_restarts_that_are_cut_short_are_warned_of(words, warned):

@@ -50,7 +50,7 @@ MISTAKES = {
     "model.width=30": "model.width must be a multiple of model.heads, got width 30, heads 4",
     "model=resnet8": "model=resnet8 does not fit task=modular",
     "precision=fp16": "precision must be one of auto, fp32, bf16, got 'fp16'",
-    "no_decay=all": "no_decay must be one of none, norm_and_bias, got 'all'",
+    "no_decay=all": "no_decay must be one of none, norm_and_bias, embeddings_too, got 'all'",
     "betas=[0.9,1.0]": "betas",
     "warmup_epochs=900": "warmup_epochs must be less than epochs=834, got 900",
     "schedule.factor=2": "schedule.factor",

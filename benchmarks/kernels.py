@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import Timing, time_together
 from experiments.device import autocast, resolve_precision
-from experiments.models import ResNet, Transformer
+from experiments.models import ResNet, ShakeShake, Transformer
 from optim import SGD, SGDW, Adam, AdamW
 
 CPU = torch.device("cpu")
@@ -24,6 +24,9 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[], torch.Tensor], i
     ),
     "ResNet-8, 16x16": (
         lambda: ResNet(3, 10, depth=8), lambda: torch.randn(128, 3, 16, 16), 10, "auto",
+    ),
+    "Shake-Shake 26 2x32d, 32x32": (
+        lambda: ShakeShake(3, 10, width=32), lambda: torch.randn(128, 3, 32, 32), 10, "auto",
     ),
     "transformer, modular": (
         lambda: Transformer(48, 3, 47), lambda: torch.randint(0, 48, (512, 3)), 47, "fp32",
@@ -125,7 +128,7 @@ def utilization(rounds: int, seconds: float = 3.0) -> list[dict[str, Any]]:
 
 PARAMETERS: dict[str, Callable[[], nn.Module]] = {
     "ResNet-20 (0.27 M)": lambda: ResNet(3, 10, depth=20),
-    "ResNet of 11 M": lambda: ResNet(3, 10, depth=20, width=102),
+    "Shake-Shake 26 2x64d (11.65 M)": lambda: ShakeShake(3, 10, width=64),
     "transformer of 10 M": lambda: Transformer(256, 64, 256, width=320, heads=8, layers=8),
 }
 RIVALS: dict[str, tuple[type, type]] = {

@@ -149,8 +149,10 @@ def ranked(cells: pd.DataFrame, value: str) -> pd.DataFrame:
 def missing_runs(runs: pd.DataFrame, planned: Sequence[Mapping[str, object]]) -> pd.DataFrame:
     """Return a row of status ``missing`` for every planned run that the table does not hold.
 
-    What a plan leaves unsaid is taken from the runs of the same optimizer, or of all, when these
-    agree on it; the convention of an optimizer without runs from its name.
+    What a plan leaves unsaid is taken from the runs that are most like the missing one: of the same
+    planned settings; else, for a setting of a group (``schedule.factor``), of the same entry of it;
+    else of the same optimizer, or of all; and only if these agree on it. The convention of an
+    optimizer without runs is that of its name.
     """
     names = [name for name in dict.fromkeys(k for cell in planned for k in cell) if name in runs]
     done = {tuple(map(_exact, row)) for row in runs[names].itertuples(index=False)}
@@ -159,23 +161,35 @@ def missing_runs(runs: pd.DataFrame, planned: Sequence[Mapping[str, object]]) ->
         return runs.iloc[:0]
     rows = pd.DataFrame([{name: cell.get(name) for name in names} for cell in absent])
     rows = rows.reindex(columns=runs.columns)
-    optims = rows["optim"].astype("string").fillna(_only(runs["optim"]))
-    for name in runs.columns:
-        if name in names or name in METRICS or name in ("id", "seconds", "date", "clipped"):
-            continue
-        known = dict.fromkeys(optims.unique(), _only(runs[name]))
-        if name == "convention":
-            known = {optim: coordinates.convention_of(optim) for optim in known}
-        known |= {optim: _only(group[name]) for optim, group in runs.groupby("optim")}
-        rows[name] = [known[optim] for optim in optims]
-    rows["optim"] = optims
+    rows["optim"] = rows["optim"].astype("string").fillna(_only(runs["optim"]))
     for name in ("seed", "lr", "wd"):
         rows[name] = rows[name].fillna(_only(runs[name])).astype("float64")
-    known = (runs["weight_decay"] / runs["wd"]).where(runs["wd"] > 0)
-    rows["weight_decay"] = rows["wd"] * (_only(known.round(12)) or 1.0)
+    measured = (*METRICS, "id", "seconds", "date", "clipped", "weight_decay")
+    unsaid = [name for name in runs if name not in (*names, *measured, "optim")]
+    scale = (runs["weight_decay"] / runs["wd"]).where(runs["wd"] > 0).round(12)
+    known = runs[unsaid].assign(scale=scale)
+    family = list(dict.fromkeys(["optim", *(n for n in names if n not in ("seed", "lr", "wd"))]))
+    keys, places = runs[family].map(_exact), rows[family].map(_exact)
+    filled = []
+    for _, group in places.groupby(family, sort=False):
+        alike = keys == group.iloc[0]
+        values = {name: _only(_nearest(known[name], alike)) for name in known}
+        if not alike["optim"].any():
+            values["convention"] = coordinates.convention_of(group["optim"].iloc[0])
+        filled.append(pd.DataFrame(values, index=group.index, dtype=object))
+    values = pd.concat(filled)
+    rows[unsaid] = values[unsaid]
+    rows["weight_decay"] = rows["wd"] * values["scale"].astype("float64").fillna(1.0)
     rows = rows.astype(runs.dtypes.to_dict()).assign(status=MISSING, clipped="")
     words = [name for name in rows if rows[name].dtype == "string"]
     return rows.fillna(dict.fromkeys(words, ""))
+
+
+def _nearest(column: pd.Series, alike: pd.DataFrame) -> pd.Series:
+    """Return the column's values at the runs that agree with a planned one on most that matters."""
+    group = str(column.name).split(".")[0]
+    orders = [alike.all(axis=1), alike.get(group), alike["optim"]]
+    return next((column[at] for at in orders if at is not None and at.any()), column)
 
 
 def _only(column: pd.Series) -> Any:

@@ -92,6 +92,43 @@ def test_an_axis_that_a_run_does_not_have_is_the_same_as_one_without_a_value():
     assert [list(panel.cells.status) for panel in only] == [["missing"], ["finished"]]
 
 
+def test_a_missing_run_has_the_settings_of_its_schedule_not_of_its_optimizer():
+    plan = [
+        {"optim": optim, "schedule": schedule, "lr": 1e-3, "wd": wd}
+        for optim in ("adam", "adamw")
+        for schedule in ("constant", "step")
+        for wd in (1e-2, 1e-1)
+    ]
+    factors = {"constant": None, "step": 0.1}
+    done = [
+        run(schedule=schedule, eta_sum=eta, **{"schedule.factor": factors[schedule]})
+        for schedule, eta in (("constant", 1000.0), ("step", 300.0))
+    ]
+    found = panels(frame(done), "test_error", plan)
+    assert [panel.name for panel in found] == [
+        "Adam + L2, constant",
+        "Adam + L2, step",
+        "AdamW, constant",
+        "AdamW, step",
+    ]
+    assert [list(panel.cells.status) for panel in found] == [
+        ["missing", "missing"],
+        ["missing", "missing"],
+        ["finished", "missing"],
+        ["finished", "missing"],
+    ]
+    assert list(found[3].cells.eta_sum) == [300, 300]
+
+
+def test_a_missing_run_has_the_normalization_of_its_budget():
+    plan = [{"epochs": epochs, "wd": wd} for epochs in (10.0, 40.0) for wd in (0.1, 0.2)]
+    done = [run(epochs=e, wd=0.1, weight_decay=0.1 / e**0.5, id=str(e)) for e in (10.0, 40.0)]
+    for panel, epochs in zip(panels(frame(done), "test_error", plan), (10, 40), strict=True):
+        assert list(panel.cells.weight_decay) == pytest.approx(
+            [0.1 / epochs**0.5, 0.2 / epochs**0.5]
+        )
+
+
 def test_a_table_that_holds_its_whole_plan_has_nothing_missing():
     rows = sweep()
     plan = [{key: row[key] for key in ("optim", "lr", "wd", "seed")} for row in rows]

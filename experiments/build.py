@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from experiments.errors import UserError
 from experiments.lint import cut_restart, lint
-from experiments.loop import Budget
+from experiments.loop import Budget, Observer
 from experiments.seeding import seeded
 from experiments.tasks import Task
 from experiments.validate import GIVEN, OWN_KEYS, parameters, validate
@@ -45,6 +45,7 @@ def check(config: Config) -> str | None:
     schedule = build_schedule(config, budget)
     weight_decay, scale = build_decay(config, budget, len(task.train), schedule)
     _check_convention(json.dumps([config["optim"], config["no_decay"]]), config["lr"], weight_decay)
+    _check_probe(json.dumps([config["optim"], config["probe"]]))
     normalizer = _normalizer(budget, len(task.train), schedule)
     doubts = [lint(config, eta_sum(schedule, scale), normalizer)]
     if "t_0" in config["schedule"]:
@@ -75,6 +76,15 @@ def _check_convention(key: str, lr: float, weight_decay: float) -> None:
             f"{config['optim']['name']}: a step without gradient shrinks a weight by "
             f"{1 - weight.item():g}, not {expected:g}"
         )
+
+
+@lru_cache(maxsize=256)
+def _check_probe(key: str) -> None:
+    """Let the probe refuse an optimizer that it does not know."""
+    optim, probe = json.loads(key)
+    layer = nn.Linear(1, 1)
+    config = {"optim": optim, "probe": probe, "no_decay": "none", "lr": 0.1, "seed": 0}
+    build_probe(config, layer, build_optimizer(config, layer, 0.0), 1, lambda rows: None)
 
 
 @lru_cache(maxsize=256)
@@ -209,6 +219,20 @@ def build_optimizer(config: Config, model: nn.Module, weight_decay: float) -> Op
 @lru_cache(maxsize=64)
 def _optimizer(key: str) -> Callable[..., Optimizer]:
     return _make("optim", json.loads(key))
+
+
+def build_probe(
+    config: Config, model: nn.Module, optimizer: Optimizer, steps: int, write: Callable[..., None]
+) -> Observer | None:
+    """Return what watches the run's steps and hands what it sees to ``write``, or None."""
+    if config["probe"]["name"] == "none":
+        return None
+    given = {"optimizer": optimizer, "steps": steps, "seed": config["seed"], "write": write}
+    # no instantiate: it would look into what is given, and copy it
+    probe = get_object(config["probe"]["_target_"])
+    own = {key: value for key, value in config["probe"].items() if key not in OWN_KEYS}
+    with _named("probe", config["probe"]):
+        return probe(layers=dict(model.named_parameters()), **given, **own)
 
 
 def build_tracker(config: Config) -> Callable[..., Any]:

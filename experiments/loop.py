@@ -56,6 +56,22 @@ class Scribe(Protocol):
         """Show that ``step`` steps are done."""
 
 
+class Observer(Protocol):
+    """Who watches the steps of a run without changing them."""
+
+    def before_step(self, step: int) -> None:
+        """See the weights and gradients from which a step, counted from 0, is about to be made."""
+
+    def after_step(self, step: int) -> None:
+        """See the weights that the step has made."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint must hold for it."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+
+
 @dataclass
 class Trainer:
     """Everything that moves during a run, and how to move it by one step.
@@ -72,6 +88,7 @@ class Trainer:
         seed: Of batches, augmentation and what the network draws.
         autocast: Makes the context of a forward pass.
         loss_scale: Factor on the loss whose gradient the optimizer gets; metrics stay unscaled.
+        observer: Watches every step, if there is one.
     """
 
     model: nn.Module
@@ -83,6 +100,7 @@ class Trainer:
     seed: int
     autocast: Callable[[], AbstractContextManager]
     loss_scale: float = 1.0
+    observer: Observer | None = None
     step: int = 0
     _recent: Tensor = field(init=False)
     _loss_sum: Tensor = field(init=False)
@@ -100,13 +118,14 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a checkpoint must hold; random numbers follow from the step."""
-        return {
+        state = {
             "step": self.step,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "recent": self._recent,
             "loss_sum": self._loss_sum,
         }
+        return state if self.observer is None else state | {"observer": self.observer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.step = state["step"]
@@ -114,6 +133,8 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self._recent.copy_(state["recent"])
         self._loss_sum.copy_(state["loss_sum"])
+        if self.observer is not None:
+            self.observer.load_state_dict(state["observer"])
 
     def run(self, scribe: Scribe) -> dict[str, float]:
         """Train to the end of the budget and return the final metrics.
@@ -162,7 +183,11 @@ class Trainer:
         loss = F.cross_entropy(logits.float(), batch.labels)
         self.optimizer.zero_grad()
         loss.backward(self._scale)  # of the loss times it
+        if self.observer is not None:
+            self.observer.before_step(self.step)
         self.optimizer.step()
+        if self.observer is not None:
+            self.observer.after_step(self.step)
         self._recent[self.step % LOOK_EVERY] = loss.detach()
         self._loss_sum += loss.detach()
         self.step += 1

@@ -3,7 +3,7 @@
 import csv
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from experiments.runs_table import complete
 class RunFolder:
     """Holds config.yaml, metrics.jsonl, result.json and, until it finishes, checkpoints.
 
+    A run that is watched leaves what was seen in probe.jsonl, see ``probe_table``.
+
     It is written inside :meth:`held` only, by one process at a time.
 
     Args:
@@ -35,6 +37,7 @@ class RunFolder:
     def __init__(self, path: Path, config: Mapping[str, Any], run_id: str):
         self.path = path
         self.metrics = path / "metrics.jsonl"
+        self.probe = path / "probe.jsonl"
         self._result = path / "result.json"
         self.checkpoints = Checkpoints(path)
         self._lock = Lock(path)
@@ -99,20 +102,43 @@ class RunFolder:
 
     def append(self, metrics: Mapping[str, float]) -> None:
         """Add a line to metrics.jsonl, on disk when this returns."""
+        self._append(self.metrics, [metrics])
+
+    def append_probe(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add lines to probe.jsonl, on disk when this returns."""
+        self._append(self.probe, rows)
+
+    def _append(self, path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         self._check()
-        with self._guard(self.metrics), self.metrics.open("a") as file:
-            file.write(json.dumps(metrics) + "\n")
+        with self._guard(path), path.open("a") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
             file.flush()
             os.fsync(file.fileno())
 
-    def metrics_size(self) -> int:
-        """Return the bytes of metrics.jsonl, for :meth:`rewind`."""
-        return self.metrics.stat().st_size if self.metrics.exists() else 0
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of what has been written down so far, for :meth:`rewind`."""
+        return {
+            f"{file.stem}_size": file.stat().st_size if file.exists() else 0
+            for file in (self.metrics, self.probe)
+        }
 
-    def rewind(self, size: int) -> None:
-        """Cut metrics.jsonl back to what it was when the checkpoint was written."""
-        if self.metrics_size() > size:
-            os.truncate(self.metrics, size)
+    def rewind(self, sizes: Mapping[str, Any]) -> bool:
+        """Cut both files back to what they were when the checkpoint was written.
+
+        Args:
+            sizes: Has what :meth:`sizes` gave then; a size that is not there is 0.
+
+        Returns:
+            Whether the files hold that much; if not, they are as they were.
+        """
+        there = self.sizes()
+        if any(there[name] < sizes.get(name, 0) for name in there):
+            return False
+        for file in (self.metrics, self.probe):
+            size = sizes.get(f"{file.stem}_size", 0)
+            if there[f"{file.stem}_size"] > size:
+                os.truncate(file, size)
+        return True
 
     def checkpoint(self, state: dict[str, Any]) -> None:
         """Save all that the run needs to go on from here."""
@@ -133,6 +159,26 @@ class RunFolder:
         """Leave the reason for which there is no result."""
         if self._lock.holds():
             failure.write(self.path, failure.reason(error), error)
+
+
+def answers(row: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
+    """Whether a finished run's row is all that a configuration asks for.
+
+    A probe changes no number of a run, hence not its identity; but a run that nobody watched has
+    no table of it, and is run again for that.
+    """
+    return config["probe"]["name"] in ("none", row.get("probe"))
+
+
+def answered(folder: Path, config: Mapping[str, Any]) -> bool:
+    """Whether a run folder holds a result that :func:`answers` a configuration."""
+    file = folder / "result.json"
+    if config["probe"]["name"] == "none" or not file.exists():
+        return file.exists()
+    try:
+        return answers(json.loads(file.read_text()), config)
+    except (ValueError, AttributeError):
+        return True  # damaged, which the run itself will say
 
 
 def committed(results_dir: str | Path, name: str) -> dict[str, dict[str, str]]:

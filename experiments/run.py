@@ -1,5 +1,6 @@
 """One run: from a configuration to a row of the runs table."""
 
+import json
 import logging
 import time
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from experiments.interrupt import Interrupted
 from experiments.loop import Diverged, Trainer
 from experiments.progress import progress_bar
 from experiments.provenance import provenance
-from experiments.record import RunFolder, committed
+from experiments.record import RunFolder, answered, answers, committed
 from experiments.runs_table import DIVERGED, FINISHED, MEASURED, complete
 from experiments.scribe import Scribe
 from experiments.validate import validate
@@ -48,7 +49,7 @@ def run_cell(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     validate(config)
     run_id = identity(config)
     row = committed(config["results_dir"], config["name"]).get(run_id)
-    if row is not None:
+    if row is not None and answers(row, config):
         log.info("already in %s/%s/runs.csv", config["results_dir"], config["name"])
         with suppress(OSError):
             folder.rmdir()  # Hydra made it
@@ -56,11 +57,13 @@ def run_cell(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     warning = build.check(config)
     device = resolve_device(config["device"])
     files = RunFolder(folder, config, run_id)
-    if files.result() is None:
+    if not answered(folder, config):
         if warning:
             logging.getLogger("experiments.lint").warning("%s", warning)
         with files.held(), interrupt.listening():
-            return files.result() or _attempt(config, run_id, files, device)
+            if not answered(folder, config):
+                return _attempt(config, run_id, files, device)
+            return files.result()
     log.info("already finished")
     return files.result()
 
@@ -94,6 +97,7 @@ def _train(
     trainer = Trainer(
         model, task, optimizer, schedule, scale, budget, config["seed"],
         autocast=lambda: autocast(precision, device), loss_scale=config["loss_scale"],
+        observer=build.build_probe(config, model, optimizer, budget.steps, files.append_probe),
     )  # fmt: skip
     row = describe(config, run_id) | {
         "weight_decay": weight_decay,
@@ -102,6 +106,8 @@ def _train(
         "train_size": len(task.train),
         "eta_sum": build.eta_sum(schedule, scale),
     }
+    if trainer.observer is not None:
+        row["probe"] = config["probe"]["name"]
     make_tracker = build.build_tracker(config)
     tracker = make_tracker(
         folder=files.path, id=run_id, name=cell_name(config), group=config["name"],
@@ -109,7 +115,8 @@ def _train(
     )  # fmt: skip
     bar = progress_bar(budget.steps, "step", disable=not config["progress"])
     with logging_redirect_tqdm(), tracker, bar:
-        conditions = {"data": task.fingerprint, "precision": precision}
+        watched = "none" if trainer.observer is None else json.dumps(config["probe"])
+        conditions = {"data": task.fingerprint, "precision": precision, "probe": watched}
         scribe = Scribe(files, tracker, bar, config["checkpoint_every"], conditions, started)
         scribe.resume(trainer)
         row |= _outcome(trainer, scribe)

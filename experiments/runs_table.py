@@ -43,6 +43,8 @@ COLUMNS: dict[str, tuple[str, str]] = {
 
 #: What a finished run measures; a diverged one has none of it.
 MEASURED = ("test_error", "test_loss", "val_error", "val_loss", "train_error", "train_loss")
+#: Extra columns that tell what a run left beside its numbers, and no setting of it.
+BESIDE = {"probe"}
 #: What an experiment may be called: it names folders in runs/ and results/.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 FINISHED, DIVERGED = "finished", "diverged"

@@ -17,6 +17,7 @@ class RunConfig:
     schedule: dict[str, Any] = field(default_factory=dict)
     decay: dict[str, Any] = field(default_factory=dict)
     tracker: dict[str, Any] = field(default_factory=dict)
+    probe: dict[str, Any] = field(default_factory=dict)
     name: str = MISSING
     lr: float = MISSING
     wd: float = MISSING

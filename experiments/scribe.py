@@ -28,7 +28,7 @@ class Scribe:
         tracker: The mirror.
         bar: Shows the progress.
         checkpoint_every: Seconds between two checkpoints, at least.
-        conditions: What must not change while a run is away: hash of the data, precision.
+        conditions: What must not change while a run is away: hash of the data, precision, probe.
         started: When the run began, by the monotonic clock.
         before: Seconds that earlier attempts took, up to their last checkpoint.
     """
@@ -55,21 +55,21 @@ class Scribe:
         """
         for state in self.files.checkpoints.states(trainer.task.train.labels.device):
             for what, now in self.conditions.items():
-                if state[what] != now:
+                begun = state.get(what, "none")  # so was the probe before there were any
+                if begun != now:
                     raise UserError(
-                        f"the {what} changed since {self.files.path} was begun ({state[what]}, "
+                        f"the {what} changed since {self.files.path} was begun ({begun}, "
                         f"now {now}); go on as it was begun, or choose another hydra.run.dir"
                     )
-            if state["metrics_size"] > self.files.metrics_size():
-                log.warning("%s lost lines that a checkpoint counts on", self.files.metrics)
+            if not self.files.rewind(state):
+                log.warning("%s lost lines that a checkpoint counts on", self.files.path)
                 continue
-            self.files.rewind(state["metrics_size"])
             self.before = state["seconds"]
             trainer.load_state_dict(state["trainer"])
             self.bar.update(trainer.step)
             log.info("going on from step %d of %d", trainer.step, trainer.budget.steps)
             return
-        self.files.rewind(0)
+        self.files.rewind({})
 
     def log(self, metrics: dict[str, float], step: int) -> None:
         """Keep metrics in the folder, then in the mirror."""
@@ -93,7 +93,7 @@ class Scribe:
         everything = {
             "trainer": state,
             **self.conditions,
-            "metrics_size": self.files.metrics_size(),
+            **self.files.sizes(),
             "seconds": self.seconds(),
         }
         self.files.checkpoint(everything)

@@ -25,6 +25,7 @@ GIVEN = {
     "optim": {"params", "lr", "weight_decay"},
     "schedule": {"steps", "warmup_steps"},
     "tracker": {"folder", "id", "name", "group", "job_type", "tags", "config"},
+    "probe": {"optimizer", "layers", "steps", "seed", "write"},
 }
 
 
@@ -59,6 +60,8 @@ def validate(config: Mapping[str, Any]) -> None:
         )
     for group in ("task", "model", "optim", "schedule", "tracker"):
         _check_entry(group, config[group])
+    if config["probe"].get("name") != "none":
+        _check_entry("probe", config["probe"])
     if config["decay"].get("name") not in ("raw", "normalized"):
         raise UserError(f"decay must be raw or normalized, got {config['decay']}")
 

@@ -3,7 +3,7 @@
 import io
 import pickle
 import signal
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
@@ -68,6 +68,40 @@ def make_trainer(config):
         model, task, optimizer, schedule, scale, budget, config["seed"], nullcontext,
         loss_scale=config["loss_scale"],
     )  # fmt: skip
+
+
+class Killed(Exception):
+    """Stands for a kill: nothing of ours runs after it."""
+
+
+@contextmanager
+def dying_at(step, monkeypatch):
+    """Kill the run inside the block as it is about to make its step ``step``, counted from 0."""
+    train_step = loop.Trainer._train_step
+
+    def dying(self):
+        if self.step == step:
+            raise Killed
+        train_step(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop.Trainer, "_train_step", dying)
+        with pytest.raises(Killed):
+            yield
+
+
+def final_weights(monkeypatch):
+    """Collect the weights with which runs end."""
+    collected = []
+    whole = loop.Trainer.run
+
+    def watched(self, scribe):
+        final = whole(self, scribe)
+        collected.append([p.detach().clone() for p in self.model.parameters()])
+        return final
+
+    monkeypatch.setattr(loop.Trainer, "run", watched)
+    return collected
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pandas as pd
 
 from experiments.errors import UserError
 from experiments.report import coordinates, style
-from experiments.runs_table import COLUMNS, DIVERGED
+from experiments.runs_table import BESIDE, COLUMNS, DIVERGED
 
 #: What is held fixed within a panel; any extra swept column joins them.
 PROTOCOL = (
@@ -68,7 +68,7 @@ def panels(
     if len(finished) and finished[value].isna().all():
         raise UserError(f"metric={value} is empty in every run of this experiment")
     runs = pd.concat([runs, missing_runs(runs, planned or [])], ignore_index=True)
-    names = [*PROTOCOL, *sorted(set(runs) - set(COLUMNS))]
+    names = [*PROTOCOL, *sorted(set(runs) - set(COLUMNS) - BESIDE)]
     varying = [name for name in names if runs[name].nunique(dropna=False) > 1]
     groups = runs.groupby(list(dict.fromkeys(["optim", *varying])), dropna=False, sort=False)
     split = [(dict(zip(groups.keys, key, strict=True)), group) for key, group in groups]

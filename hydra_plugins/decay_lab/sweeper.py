@@ -19,7 +19,7 @@ from experiments.cluster.submission import add_to_plan
 from experiments.compose import Cell, compose
 from experiments.errors import UserError
 from experiments.identity import identity
-from experiments.record import committed
+from experiments.record import answered, answers, committed
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class GridSweeper(Sweeper):
 
 
 def _missing(cells: Sequence[Cell]) -> list[int]:
-    """Return the places of the cells without a row in the committed table or a result.
+    """Return the places of the cells of which neither the committed table nor a folder has all.
 
     A damaged result is none: the cell is run, which says so and leaves the file alone.
     """
@@ -88,10 +88,12 @@ def _missing(cells: Sequence[Cell]) -> list[int]:
     there = cache(lambda sweep: set(os.listdir(sweep)) if sweep.is_dir() else set())
 
     def finished(cell: Cell) -> bool:
-        if identity(cell.job) in rows(cell.job["results_dir"], cell.job["name"]):
+        row = rows(cell.job["results_dir"], cell.job["name"]).get(identity(cell.job))
+        if row is not None and answers(row, cell.job):
             return True
         begun = cell.folder.name in there(cell.folder.parent)
-        return begun and _reads_as_json(cell.folder / "result.json")
+        whole = begun and _reads_as_json(cell.folder / "result.json")
+        return whole and answered(cell.folder, cell.job)
 
     return [i for i, cell in enumerate(cells) if not finished(cell)]
 

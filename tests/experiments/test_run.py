@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY, build_config, composed, make_trainer
+from conftest import (
+    TINY,
+    Killed,
+    build_config,
+    composed,
+    dying_at,
+    final_weights,
+    make_trainer,
+)
 
 from experiments import build, loop
 from experiments.errors import UserError
@@ -80,10 +88,6 @@ def test_every_epoch_sees_every_example_once_in_an_order_of_its_own():
     assert not torch.equal(*epochs)
 
 
-class Killed(Exception):
-    """Stands for a kill: nothing of ours runs after it."""
-
-
 @pytest.mark.parametrize("optim", ["adamw", "sgd", "rmspropw"])
 @pytest.mark.parametrize("dies_at", [1, 5, 6, 11])
 def test_a_killed_run_resumes_and_ends_like_one_that_was_not(in_tmp, monkeypatch, optim, dies_at):
@@ -91,17 +95,8 @@ def test_a_killed_run_resumes_and_ends_like_one_that_was_not(in_tmp, monkeypatch
     run(config, in_tmp / "whole")
     weights = final_weights(monkeypatch)
 
-    step = loop.Trainer._train_step
-
-    def dying(self):
-        if self.step == dies_at:
-            raise Killed
-        step(self)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(loop.Trainer, "_train_step", dying)
-        with pytest.raises(Killed):
-            run(config, in_tmp / "killed")
+    with dying_at(dies_at, monkeypatch):
+        run(config, in_tmp / "killed")
     (in_tmp / "killed" / "metrics.jsonl").open("a").write('{"step": 99, "torn')
     resumed_from = len(weights)
     run(config, in_tmp / "killed")
@@ -110,20 +105,6 @@ def test_a_killed_run_resumes_and_ends_like_one_that_was_not(in_tmp, monkeypatch
     assert result(in_tmp / "killed") == result(in_tmp / "whole")
     assert all(torch.equal(a, b) for a, b in zip(*weights[resumed_from:], strict=True))
     assert not (in_tmp / "killed" / "checkpoint.pt").exists()
-
-
-def final_weights(monkeypatch):
-    """Collect the weights with which runs end."""
-    collected = []
-    whole = loop.Trainer.run
-
-    def watched(self, scribe):
-        final = whole(self, scribe)
-        collected.append([p.detach().clone() for p in self.model.parameters()])
-        return final
-
-    monkeypatch.setattr(loop.Trainer, "run", watched)
-    return collected
 
 
 @pytest.mark.slow

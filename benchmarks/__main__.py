@@ -39,8 +39,8 @@ def main() -> None:
             rows = PARTS[part](data_dir, cache_dir, arguments.rounds)
             results[part] = {"rows": rows, "provenance": provenance()}
             log.info("%s\n", table({part: results[part]}))
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(results, indent=1) + "\n")
+            RESULTS.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(results, indent=1) + "\n")
     (RESULTS / "README.md").write_text(page(results))
     figure(results, RESULTS / "benchmarks")
     log.info("wrote %s", RESULTS)

@@ -112,15 +112,13 @@ def merge(committed: list[Row], new: Iterable[Mapping[str, Any]]) -> list[Row]:
     rows = {row["id"]: row for row in committed}
     for row in new:
         rows.setdefault(str(row["id"]), {name: text(value) for name, value in row.items()})
-    return sorted(rows.values(), key=_sort_key)
-
-
-def _sort_key(row: Mapping[str, str]) -> tuple:
-    names = [*ORDER, *sorted(set(row) - set(COLUMNS) - set(ORDER)), "seed", "id"]
-    return tuple(_natural(row.get(name, "")) for name in names)
+    names = [*ORDER, *sorted(set(_extra(rows.values())) - set(ORDER)), "seed", "id"]
+    return sorted(rows.values(), key=lambda row: [_natural(row.get(name, "")) for name in names])
 
 
 def _natural(value: str) -> tuple[int, float, str]:
+    if not value:
+        return -1, 0.0, ""
     try:
         return 0, float(value), ""
     except ValueError:
@@ -163,7 +161,7 @@ def frame(rows: list[Mapping[str, str]]) -> pd.DataFrame:
     return table
 
 
-def _extra(rows: list[Mapping[str, str]]) -> list[str]:
+def _extra(rows: Iterable[Mapping[str, str]]) -> list[str]:
     return sorted({name for row in rows for name in row} - set(COLUMNS))
 
 

@@ -75,6 +75,14 @@ def test_order_of_rows_is_that_of_their_settings_not_of_arrival():
     ]
 
 
+def test_order_of_rows_is_the_same_again_when_some_lack_a_setting_of_others(tmp_path):
+    rows = [run(seed=seed) for seed in (0, 1)] + [run(seed=2) | {"width": 64}]
+    path = tmp_path / "runs.csv"
+    path.write_text(table.render(table.merge(table.merge([], rows[2:]), rows[:2])))
+    assert table.render(table.merge(table.read(path), [])) == path.read_text()
+    assert [row["seed"] for row in table.read(path)] == ["0", "1", "2"]
+
+
 def test_extra_swept_keys_are_columns_after_the_schema():
     rows = table.merge([], [run() | {"width": 64, "act": "relu"}])
     assert table.render(rows).splitlines()[0].endswith("date,act,width")

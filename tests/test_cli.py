@@ -73,7 +73,7 @@ MISTAKES = {
     "schedule=warm_restarts schedule.t_mult=0.5": "schedule=warm_restarts: t_mult must be a whole "
     "number in [1, inf), got 0.5",
     "schedule=warm_restarts schedule.t_mult=0": "got 0",
-    "experiment=figure9": "there are: adhoc, figure1, figure1_cpu, figure2, figure2_cpu, figure3",
+    "experiment=figure9": "figure1, figure1_cpu, figure2, figure2_cpu, figure3",
     "model.width=abc": "model=transformer: ",
     "task.train_fraction=abc": "task=modular: ",
     "optim=adam optim.convention=decoupled": "optim.convention=decoupled is wrong of optim=adam",

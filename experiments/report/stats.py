@@ -77,7 +77,7 @@ def rows(table: pd.DataFrame | Surface, tolerance: float = 2.0) -> Rows:
     with np.errstate(invalid="ignore"):
         log_x = (lowest * s.log_x[~s.zero]).sum(2) / tied
         near = np.isfinite(low) & (low - best[:, None] < tolerance - TIE)
-    there = ~np.isnan(s.error[:, :, ~s.zero])
+    there = ~np.isnan(s.error[:1, :, ~s.zero])  # samples have the cells of the first
     first = there & (there.cumsum(2) == 1)
     last = there & (there[:, :, ::-1].cumsum(2)[:, :, ::-1] == 1)
     edge = (lowest & (first | last)).any(2)

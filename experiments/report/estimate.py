@@ -11,7 +11,7 @@ from experiments.report.measure import Settings
 from experiments.report.surface import Surface, surface
 
 #: Why a number that is there has no interval.
-NO_REPLICATES = "no interval: one seed without another estimate of a run's noise, or samples=0"
+NO_REPLICATES = "no interval without replicates"
 UNSTABLE = "no interval: not identified in half of the bootstrap samples"
 
 

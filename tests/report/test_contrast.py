@@ -28,7 +28,7 @@ def test_without_draws_of_one_there_is_no_interval():
     found = contrast.difference(np.array([50.0]), np.full(101, 45.0), 2)
     assert found.value == -5
     assert np.isnan(found.low)
-    assert "one seed" in found.note
+    assert "without replicates" in found.note
 
 
 def test_a_panel_without_a_value_identifies_nothing():

@@ -113,6 +113,17 @@ def test_cells_beyond_the_other_grid_have_no_match():
     }
 
 
+def test_a_cell_between_two_of_the_papers_matches_one_and_one_further_off_none():
+    theirs = grid(bowl, zero=False)
+    ours = averaged({(1.0, wd): 5 + wd for wd in (2.0, 2 * 2**1.45, 2 * 2**3.6, 2 * 2**0.9)})
+    ours.loc[0, "test_error"] = 0.0  # the best, at wd = 2 as theirs
+    found = counterpart.match_cells(ours, theirs, "test_error")
+    # 2^0.9 and 2^1.45 reach 2^1 only, which the nearer one takes; 2^3.6 is 0.6 from 2^3.
+    assert found.theirs.tolist() == [bowl(0, 4)]
+    far = averaged({(1.0, 2.0): 0.0, (1.0, 2 * 2**3.4): 7.0, (1.0, 2 * 2**3.6): 8.0})
+    assert counterpart.match_cells(far, theirs, "test_error").ours.tolist() == [7.0]
+
+
 def test_cells_without_a_number_are_left_out_and_diverged_ones_are_worst():
     ours = grid(bowl)
     ours.loc[0, "test_error"] = np.nan

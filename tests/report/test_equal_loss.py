@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from report_data import frame, run
 
@@ -46,8 +47,6 @@ def test_cells_where_training_failed_are_left_out():
     first, second = method(losses, bend), method(losses, lambda x: bend(x) - 1)
     failed = method([2.3], lambda x: 90.0)
     failed = failed.assign(wd=99.0)
-    import pandas as pd
-
     both = [pd.concat([one, failed]) for one in (first, second)]
     assert equal_loss.compare(*both, 0).value == pytest.approx(-1)
     assert equal_loss.compare(*both, 0).n == 18
@@ -84,3 +83,16 @@ def test_one_seed_borrows_the_noise_of_a_run():
     found = equal_loss.compare(first, second, 400, Noise(0.3, "elsewhere"))
     # The mean over nine cells (the outer ones half) of a difference of two: 0.3 sqrt(2 / 8) = 0.15.
     assert found.high - found.low == pytest.approx(4 * 0.15, rel=0.25)
+
+
+def test_draws_have_the_unbiased_variance_of_a_mean_over_the_seeds_that_a_cell_has():
+    errors = np.array([[4.0, 5.0, 9.0], [1.0, 3.0, np.nan], [7.0, np.nan, np.nan]])
+    drawn = equal_loss._draws((errors, errors), 20_000, None, np.random.default_rng(0))
+    first, *rest = drawn
+    values = np.concatenate(rest)
+    assert first[0, 1] == pytest.approx([6, 2, 7])
+    assert values.mean(0)[1] == pytest.approx([6, 2, 7], abs=0.1)
+    # The lone seed has the pooled variance: (14 + 2) / (2 + 1) of sums of squares over n - 1.
+    expected = [np.var([4, 5, 9], ddof=1) / 3, np.var([1, 3], ddof=1) / 2, 16 / 3]
+    assert values.var(0)[1] == pytest.approx(expected, rel=0.05)
+    assert (values[:, 0, :2] == values[:, 1, :2]).all()  # loss and error of a seed go together

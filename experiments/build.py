@@ -40,7 +40,7 @@ def check(config: Config) -> str | None:
     task, reserved = _whole_task(config), config["validation_size"]
     task.check_split(reserved)
     task = replace(task, train=task.train[reserved:])  # as many as the split would leave
-    _check_model(json.dumps([config["model"], config["task"], task.network]))
+    _check_model(json.dumps([config["model"], config["task"], task.network, dict(task.offers)]))
     budget = build_budget(config, task)
     schedule = build_schedule(config, budget)
     weight_decay, scale = build_decay(config, budget, len(task.train), schedule)
@@ -90,9 +90,8 @@ def _check_probe(key: str) -> None:
 @lru_cache(maxsize=256)
 def _check_model(key: str) -> None:
     """Build a network and drop it; the cells of a sweep mostly share theirs."""
-    model, task, network = json.loads(key)
     with torch.device("meta"):  # without its weights, which may be large
-        _network(model, task, network)
+        _network(*json.loads(key))
 
 
 def build_task(config: Config) -> Task:
@@ -119,18 +118,21 @@ def _task(key: str) -> Task:
 def build_model(config: Config, task: Task) -> nn.Module:
     """Return the network with the weights that the seed gives it, on the CPU."""
     with seeded(config["seed"], "init"):
-        return _network(config["model"], config["task"], task.network)
+        return _network(config["model"], config["task"], task.network, task.offers)
 
 
-def _network(model: Config, task: Config, network: dict[str, int]) -> nn.Module:
+def _network(
+    model: Config, task: Config, network: Mapping[str, int], offers: Mapping[str, int]
+) -> nn.Module:
     make = _make("model", model)
-    if set(network) - parameters(get_object(model["_target_"])):
+    taken = parameters(get_object(model["_target_"]))
+    if set(network) - taken:
         raise UserError(
             f"model={model.get('name')} does not fit task={task.get('name')}, "
             f"which offers {', '.join(network)}"
         )
     with _named("model", model):
-        return make(**network)
+        return make(**network, **{key: offers[key] for key in taken & set(offers)})
 
 
 def build_budget(config: Config, task: Task) -> Budget:
@@ -141,6 +143,7 @@ def build_budget(config: Config, task: Task) -> Budget:
         steps_per_epoch=steps_per_epoch,
         batch_size=config["batch_size"],
         eval_steps=max(1, round(config["eval_every"] * steps_per_epoch)),
+        eval_train=config["eval_train"],
     )
 
 

@@ -20,6 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
+from experiments.files import checksum
 from experiments.identity import cell_name
 
 FOLDER = "${cell:}"
@@ -42,8 +43,9 @@ class Cell:
 
 
 def register_resolvers() -> None:
-    """Make ``${cell:}``, the name of a run's folder, known to OmegaConf."""
+    """Make ``${cell:}``, a run's folder, and ``${checksum:PATH}`` known to OmegaConf."""
     OmegaConf.register_new_resolver("cell", _cell, replace=True)
+    OmegaConf.register_new_resolver("checksum", checksum, replace=True)
 
 
 def _cell(*, _root_: DictConfig) -> str:

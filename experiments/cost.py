@@ -151,13 +151,15 @@ def count(trainer: Trainer) -> Operations:
 def needed(config: Config, operations: Operations) -> tuple[int, float, float]:
     """Return the steps of a run, their operations, and those of its evaluations.
 
-    The test set is read at every evaluation, training and validation set at the end.
+    The test set is read at every evaluation, training and validation set at the end unless the run
+    asks for more.
     """
     task = _task(config)
     budget = build.build_budget(config, task)
     examples = budget.steps / budget.steps_per_epoch * len(task.train)
     looks = (budget.steps - 1) // budget.eval_steps + 1
-    read = looks * len(task.test) + len(task.train) + config["validation_size"]
+    others = len(task.train.measured()) + config["validation_size"]
+    read = looks * len(task.test) + (looks if budget.eval_train else 1) * others
     trained = examples * operations.step / budget.batch_size
     return budget.steps, trained, read * operations.example
 

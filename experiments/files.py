@@ -1,5 +1,6 @@
 """Files that are whole or absent: everything is written aside, flushed, and renamed into place."""
 
+import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,14 @@ def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     flush_folder(path.parent)
+
+
+def checksum(path: str | Path | None) -> str | None:
+    """Return the SHA-256 of a file in hexadecimal, or None if there is none that can be read."""
+    try:
+        return path and hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def flush_folder(folder: Path) -> None:

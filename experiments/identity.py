@@ -13,7 +13,7 @@ DECISIVE = (
 )
 #: Keys that came when there were runs already, each with the value at which a run is what it was
 #: before: there the key is left out, and the runs keep their identity.
-ADDED_LATER = {"loss_scale": 1.0}
+ADDED_LATER = {"loss_scale": 1.0, "task.operation": "add"}
 
 
 def settings(config: Mapping[str, Any]) -> dict[str, Any]:

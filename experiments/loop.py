@@ -16,7 +16,7 @@ from experiments.tasks import Examples, Task
 
 #: Steps between two looks at whether the loss is still a number (one look is one GPU sync).
 LOOK_EVERY = 20
-EVALUATION_BATCH = 2048
+EVALUATION_BATCH = 2048  # predictions
 
 
 class Diverged(Exception):
@@ -32,12 +32,14 @@ class Budget:
         steps_per_epoch: ceil(training examples / batch_size).
         batch_size: Examples a step; the last batch of an epoch holds what is left.
         eval_steps: Steps between two evaluations on the test set; the end is always evaluated.
+        eval_train: Evaluate on the training set, too, each time and not at the end only.
     """
 
     steps: int
     steps_per_epoch: int
     batch_size: int
     eval_steps: int
+    eval_train: bool = False
 
 
 class Scribe(Protocol):
@@ -107,7 +109,7 @@ class Trainer:
     _order: tuple[int, Tensor] = field(init=False, default=(-1, torch.empty(0)))
 
     def __post_init__(self):
-        self._device = self.task.train.labels.device
+        self._device = self.task.test.labels.device
         self._recent = torch.zeros(LOOK_EVERY, device=self._device)
         self._loss_sum = torch.zeros((), device=self._device)
         self._scale = torch.tensor(self.loss_scale, device=self._device)
@@ -148,7 +150,8 @@ class Trainer:
                 self._look()
                 scribe.progress(self.step)
             if self.step < self.budget.steps and self.step % self.budget.eval_steps == 0:
-                scribe.log(self._metrics(), self.step)
+                also = self._evaluate_all() if self.budget.eval_train else {}
+                scribe.log(self._metrics() | also, self.step)
             if scribe.checkpoint_due():
                 scribe.checkpoint(self.state_dict())
         final = self._metrics() | self._evaluate_all()
@@ -157,6 +160,18 @@ class Trainer:
 
     def batch(self, step: int) -> Examples:
         """Return the prepared training batch of a step: a function of the seed and the step."""
+        train = self.task.train
+        if isinstance(train, Examples):
+            batch = train[self._places(step)]
+        else:
+            batch = train.sample(self.budget.batch_size, stream(self.seed, "batches", step))
+        inputs = self.task.prepare(batch.inputs)
+        if self.task.augment is not None:
+            inputs = self.task.augment(inputs, stream(self.seed, "augmentation", step))
+        return Examples(inputs, batch.labels)
+
+    def _places(self, step: int) -> Tensor:
+        """Return where a batch lies: every epoch sees all examples in an order of its own."""
         epoch, place = divmod(step, self.budget.steps_per_epoch)
         if self._order[0] != epoch:
             order = torch.randperm(
@@ -164,11 +179,7 @@ class Trainer:
             )
             self._order = (epoch, order.to(self._device))
         size = self.budget.batch_size
-        batch = self.task.train[self._order[1][place * size : (place + 1) * size]]
-        inputs = self.task.prepare(batch.inputs)
-        if self.task.augment is not None:
-            inputs = self.task.augment(inputs, stream(self.seed, "augmentation", step))
-        return Examples(inputs, batch.labels)
+        return self._order[1][place * size : (place + 1) * size]
 
     def _train_step(self) -> None:
         eta, scale = self.eta(self.step), self.weight_decay_scale(self.step)
@@ -180,7 +191,7 @@ class Trainer:
             self.model.generator = stream(self.seed, "network", self.step)
         with self.autocast():
             logits = self.model(batch.inputs)
-        loss = F.cross_entropy(logits.float(), batch.labels)
+        loss = F.cross_entropy(logits.float().flatten(0, -2), batch.labels.flatten())
         self.optimizer.zero_grad()
         loss.backward(self._scale)  # of the loss times it
         if self.observer is not None:
@@ -214,7 +225,7 @@ class Trainer:
         return metrics | self._evaluate("test", self.task.test)
 
     def _evaluate_all(self) -> dict[str, float]:
-        sets = {"train": self.task.train, "val": self.task.validation}
+        sets = {"train": self.task.train.measured(), "val": self.task.validation}
         results: dict[str, float] = {}
         for name, examples in sets.items():
             if examples is not None:
@@ -230,15 +241,18 @@ class Trainer:
         for part in _parts(examples):
             with self.autocast():
                 logits = self.model(self.task.prepare(part.inputs))
-            loss += F.cross_entropy(logits.float(), part.labels, reduction="sum")
-            wrong += self.task.errors(logits, part.labels)
+            logits, labels = logits.float().flatten(0, -2), part.labels.flatten()
+            loss += F.cross_entropy(logits, labels, reduction="sum")
+            wrong += self.task.errors(logits, labels)
         self.model.train()
-        mean_loss = loss.item() / len(examples)
+        predictions = examples.predictions()
+        mean_loss = loss.item() / predictions
         if not math.isfinite(mean_loss):
             raise Diverged(f"the {name} loss is {mean_loss} after step {self.step}")
-        return {f"{name}_error": 100 * wrong.item() / len(examples), f"{name}_loss": mean_loss}
+        return {f"{name}_error": 100 * wrong.item() / predictions, f"{name}_loss": mean_loss}
 
 
 def _parts(examples: Examples) -> Iterator[Examples]:
-    for start in range(0, len(examples), EVALUATION_BATCH):
-        yield examples[start : start + EVALUATION_BATCH]
+    size = max(1, EVALUATION_BATCH // examples.labels[0].numel())
+    for start in range(0, len(examples), size):
+        yield examples[start : start + size]

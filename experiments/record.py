@@ -146,6 +146,12 @@ class RunFolder:
         with self._guard(self.checkpoints.newest):
             self.checkpoints.save(state)
 
+    def write(self, name: str, text: str) -> None:
+        """Leave a text beside the record, for people."""
+        self._check()
+        with self._guard(self.path / name):
+            write_atomically(self.path / name, text.encode())
+
     def finish(self, row: Mapping[str, Any]) -> None:
         """Write result.json, after which the run is finished and its checkpoint is not needed."""
         self._check()

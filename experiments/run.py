@@ -22,9 +22,12 @@ from experiments.provenance import provenance
 from experiments.record import RunFolder, answered, answers, committed
 from experiments.runs_table import DIVERGED, FINISHED, MEASURED, complete
 from experiments.scribe import Scribe
+from experiments.seeding import stream
 from experiments.validate import validate
 
 log = logging.getLogger(__name__)
+
+SAMPLE = "sample.txt"
 
 
 def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
@@ -120,6 +123,8 @@ def _train(
         scribe = Scribe(files, tracker, bar, config["checkpoint_every"], conditions, started)
         scribe.resume(trainer)
         row |= _outcome(trainer, scribe)
+        if config["progress"] and row["status"] == FINISHED:
+            _write_sample(trainer, row, files)
         row |= {"seconds": round(scribe.seconds(), 3)}
         row |= provenance(device_name(device), precision)
         row = complete(row)
@@ -129,14 +134,16 @@ def _train(
 
 
 def summarize(row: Mapping[str, Any], folder: Path) -> str:
-    """Return the one line with which a run ends."""
+    """Return the line with which a run ends, below what it has to read."""
     axes = f"{row['optim']} lr={float(row['lr']):g} wd={float(row['wd']):g} seed={row['seed']}"
     if row["status"] == DIVERGED:
         outcome = "diverged"
     else:
         test, train = float(row["test_error"]), float(row["train_error"])
         outcome = f"test error {test:.2f} %, train error {train:.2f} %"
-    return f"{axes}: {outcome}, {float(row['seconds']):.1f} s, {folder}"
+    line = f"{axes}: {outcome}, {float(row['seconds']):.1f} s, {folder}"
+    sample = folder / SAMPLE
+    return f"{sample.read_text(encoding='utf-8')}\n{line}" if sample.exists() else line
 
 
 def describe(config: dict[str, Any], run_id: str) -> dict[str, Any]:
@@ -145,6 +152,17 @@ def describe(config: dict[str, Any], run_id: str) -> dict[str, Any]:
     row |= {key: config[key] for key in ("no_decay", "lr", "wd", "batch_size", "seed")}
     row |= {"id": run_id, "experiment": config["name"], "convention": config["optim"]["convention"]}
     return row | settings(config)
+
+
+@torch.inference_mode()
+def _write_sample(trainer: Trainer, final: Mapping[str, float], files: RunFolder) -> None:
+    """Leave in the folder what the task has to read, if anything: the same for the same run."""
+    if trainer.task.epilogue is None:
+        return
+    trainer.model.eval()
+    with trainer.autocast():
+        text = trainer.task.epilogue(trainer.model, final, stream(trainer.seed, "sample"))
+    files.write(SAMPLE, text + "\n")
 
 
 def _outcome(trainer: Trainer, scribe: Scribe) -> dict[str, Any]:

@@ -30,10 +30,12 @@ class RunConfig:
     loss_scale: float = MISSING
     validation_size: int = MISSING
     eval_every: float = MISSING
+    eval_train: bool = MISSING
     precision: str = MISSING
     device: str = MISSING
     threads: int | None = MISSING
     data_dir: str = MISSING
+    text_file: str | None = MISSING
     cache_dir: str = MISSING
     runs_dir: str = MISSING
     results_dir: str = MISSING

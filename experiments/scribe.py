@@ -53,7 +53,7 @@ class Scribe:
         Raises:
             UserError: It was written with other data or in another precision.
         """
-        for state in self.files.checkpoints.states(trainer.task.train.labels.device):
+        for state in self.files.checkpoints.states(trainer.task.test.labels.device):
             for what, now in self.conditions.items():
                 begun = state.get(what, "none")  # so was the probe before there were any
                 if begun != now:

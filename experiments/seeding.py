@@ -17,8 +17,8 @@ def stream(seed: int, name: str, index: int = 0) -> torch.Generator:
 
     Args:
         seed: The run's seed; 0 is a seed like any other.
-        name: What the numbers are for: ``init``, ``batches``, ``augmentation``, ``split``, or
-            ``network``, what a network draws while it trains.
+        name: What the numbers are for: ``init``, ``batches``, ``augmentation``, ``split``,
+            ``network``, what a network draws while it trains, or ``sample``, what it says after.
         index: Position within the stream, such as the epoch or the step.
     """
     digest = hashlib.sha256(f"{seed}/{name}/{index}".encode()).digest()

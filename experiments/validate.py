@@ -20,8 +20,8 @@ PRECISIONS = ("auto", "fp32", "bf16")
 OWN_KEYS = {"name", "convention", "_target_", "_partial_"}
 #: What experiments.run passes to a constructor beside the entry's own keys.
 GIVEN = {
-    "task": {"seed", "data_dir", "cache_dir"},
-    "model": {"vocabulary", "positions", "channels", "classes"},
+    "task": {"seed", "data_dir", "cache_dir", "text_file"},
+    "model": {"vocabulary", "positions", "channels", "classes", "size", "causal", "every"},
     "optim": {"params", "lr", "weight_decay"},
     "schedule": {"steps", "warmup_steps"},
     "tracker": {"folder", "id", "name", "group", "job_type", "tags", "config"},
@@ -62,6 +62,13 @@ def validate(config: Mapping[str, Any]) -> None:
         _check_entry(group, config[group])
     if config["probe"].get("name") != "none":
         _check_entry("probe", config["probe"])
+    task = config["task"]
+    if config["text_file"] is not None and "text_file" not in parameters(
+        get_object(task["_target_"])
+    ):
+        raise UserError(
+            f"task={task.get('name')} reads no text_file; for {config['text_file']} use task=text"
+        )
     if config["decay"].get("name") not in ("raw", "normalized"):
         raise UserError(f"decay must be raw or normalized, got {config['decay']}")
 

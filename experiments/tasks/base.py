@@ -1,8 +1,8 @@
 """What every task is: two or three sets of examples that live on the device."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -10,10 +10,13 @@ from torch import Tensor, nn
 from experiments.errors import UserError
 from experiments.seeding import stream
 
+#: Label of a position that is not to be predicted, as torch's cross_entropy has it.
+IGNORED = -100
+
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs (N, ...) and class labels (N,) on one device."""
+    """Inputs (N, ...) and class labels, (N,) or (N, T) with :data:`IGNORED` ones, on one device."""
 
     inputs: Tensor
     labels: Tensor
@@ -27,15 +30,51 @@ class Examples:
     def to(self, device: torch.device) -> "Examples":
         return Examples(self.inputs.to(device), self.labels.to(device))
 
+    def predictions(self) -> int:
+        """Return how many labels are to be predicted."""
+        return int((self.labels != IGNORED).sum())
+
+    def carve(self, size: int, generator: torch.Generator) -> tuple["Examples", "Examples"]:
+        """Return the examples without ``size`` drawn at random, and those."""
+        order = torch.randperm(len(self), generator=generator).to(self.labels.device)
+        return self[order[size:]], self[order[:size]]
+
+    def measured(self) -> "Examples":
+        """Return those on which error and loss are measured: all."""
+        return self
+
+
+class Sampled(Protocol):
+    """A training set of which every batch is drawn anew, such as windows of a text.
+
+    Its length is the number of examples that do not overlap: so many drawn ones make an epoch.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice) -> "Sampled":
+        """Return a training set of neighbouring examples."""
+
+    def sample(self, size: int, generator: torch.Generator) -> Examples:
+        """Draw a batch with a CPU generator."""
+
+    def carve(self, size: int, generator: torch.Generator) -> tuple["Sampled", Examples]:
+        """Return the set without ``size`` examples, and those."""
+
+    def measured(self) -> Examples:
+        """Return the fixed examples on which error and loss are measured."""
+
+    def to(self, device: torch.device) -> "Sampled": ...
+
 
 @dataclass(frozen=True)
 class Task:
-    """A classification problem.
+    """A classification problem, at one place of an input or at many.
 
     Attributes:
-        train: Training examples.
+        train: Training examples: each seen once an epoch, or drawn anew for every batch.
         test: Test examples.
-        network: Arguments that a network needs to fit the task (``channels``, ``classes``, ...).
+        network: Arguments that a network must take to fit the task (``channels``, ``classes``).
         prepare: Maps stored inputs to network inputs, (B, ...) to (B, ...).
         augment: Changes prepared training inputs at random, given a CPU generator; None leaves
             them as they are.
@@ -43,9 +82,12 @@ class Task:
         validation: Examples carved from the training set, or None.
         top: A prediction is an error if the label is not among so many likeliest classes; 5 makes
             every error that is reported a top-5 error.
+        offers: Arguments that a network may take besides (``size``, the side of the images).
+        epilogue: What to read at the end of a single run, given the trained network in evaluation
+            mode, its final metrics, and a CPU generator; None where there is nothing to read.
     """
 
-    train: Examples
+    train: Examples | Sampled
     test: Examples
     network: dict[str, int]
     prepare: nn.Module
@@ -53,21 +95,24 @@ class Task:
     fingerprint: str
     validation: Examples | None = None
     top: int = 1
+    offers: Mapping[str, int] = field(default_factory=dict)
+    epilogue: Callable[[nn.Module, Mapping[str, float], torch.Generator], str] | None = None
 
     def errors(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Count the wrong predictions: logits (..., classes), labels (...), a whole number ()."""
+        """Count the wrong predictions, a whole number (): logits (..., classes), labels (...)."""
         if self.top == 1:
-            return (logits.argmax(-1) != labels).sum()
-        return (logits.topk(self.top).indices != labels[..., None]).all(-1).sum()
+            wrong = logits.argmax(-1) != labels
+        else:
+            wrong = (logits.topk(self.top).indices != labels[..., None]).all(-1)
+        return (wrong & (labels != IGNORED)).sum()
 
     def split(self, size: int, seed: int) -> "Task":
         """Carve ``size`` validation examples from the training set, chosen by the seed."""
         if not size:
             return self
         self.check_split(size)
-        order = torch.randperm(len(self.train), generator=stream(seed, "split"))
-        order = order.to(self.train.labels.device)
-        return replace(self, train=self.train[order[size:]], validation=self.train[order[:size]])
+        train, validation = self.train.carve(size, stream(seed, "split"))
+        return replace(self, train=train, validation=validation)
 
     def check_split(self, size: int) -> None:
         """Refuse a validation split that leaves nothing to train on."""

@@ -56,6 +56,7 @@ def test_a_run_needs_its_steps_and_its_evaluations():
     assert evaluated == (3 * 25 + 20 + 4) * 3
     config = build_config("epochs=4", "batch_size=8", "eval_every=2")  # after 6 and 12
     assert needed(config, Operations(step=80, example=3))[2] == (2 * 25 + 24) * 3
+    assert needed(config | {"eval_train": True}, Operations(80, 3))[2] == 2 * (25 + 24) * 3
 
 
 def test_steps_are_timed_without_the_first_and_without_evaluations(monkeypatch):

@@ -101,7 +101,8 @@ def test_a_name_that_could_leave_the_runs_folder_is_refused(in_tmp, name):
 @pytest.mark.parametrize("name", ["../../up", "/abs", "a\nb", "é" * 300, "\x00", "..", "$(rm x)"])
 def test_a_cells_folder_is_one_plain_name_whatever_is_in_its_configuration(name):
     config = {key: name for key in identity.DECISIVE} | {
-        "optim": {"name": name}, "lr": 0.1, "wd": float("1e-300"), "seed": 10**30,
+        "task": {"name": name}, "optim": {"name": name},
+        "lr": 0.1, "wd": float("1e-300"), "seed": 10**30,
     }  # fmt: skip
     cell = identity.cell_name(config)
     assert Path(cell).name == cell

@@ -11,6 +11,7 @@ from experiments.cluster.status import status_of
 from experiments.grid import analysis, planned
 from experiments.report import verdict
 from experiments.report.request import report
+from experiments.report.why import report as why
 
 
 @entry_point
@@ -34,6 +35,9 @@ def main(cfg: DictConfig) -> None:
         return
     if options["experiment"] == "verdict":
         print(verdict.report(Path(options["results_dir"])))
+        return
+    if options["experiment"] == why.NAME:
+        print(why.report(Path(options["runs_dir"]), Path(options["results_dir"])))
         return
     typed = {override.split("=")[0].lstrip("+") for override in HydraConfig.get().overrides.task}
     preset = analysis(options["experiment"], options["runs_dir"])

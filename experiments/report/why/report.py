@@ -1,0 +1,66 @@
+"""The report on why: gathers the probe's tables and writes pictures, claims and docs/why.md."""
+
+import logging
+from pathlib import Path
+
+from experiments.errors import UserError
+from experiments.report import picture, summary, table
+from experiments.report.why import claims, factors, page, panels, probes, shares
+
+log = logging.getLogger(__name__)
+
+NAME = "why"
+FACTORIALS = ("factorial_modular", "factorial_cifar")
+
+
+def report(runs_dir: Path, results_dir: Path) -> str:
+    """Write results/why and docs/why.md beside ``results_dir``; return the claims as text.
+
+    Tables that are there are kept, what run folders have is added to them, and the committed
+    tables suffice to draw everything again.
+
+    Raises:
+        UserError: No run has been watched yet; or a committed table is damaged.
+    """
+    folder = results_dir / NAME
+    gathered, corrupt = probes.gather(runs_dir / NAME)
+    if corrupt:
+        log.warning("skipped corrupt probes: %s", "; ".join(corrupt))
+    kept = probes.merge(probes.read(folder / "probe.csv"), gathered)
+    runs = table.merge(table.read(folder / "runs.csv"), table.gather(runs_dir / NAME).rows)
+    if kept.empty or not runs:
+        raise UserError(
+            f"no run of {NAME} has been watched; type: python train.py -m experiment=why"
+        )
+    rows = probes.joined(probes.frame(kept), table.frame(runs))
+    looks = shares.looks(rows)
+    per_run = shares.per_run(looks)
+    ruled = claims.rulings(per_run)
+    shown = claims.shown(ruled)
+    contents: dict[Path, str | bytes] = {
+        folder / "runs.csv": table.render(runs),
+        folder / "probe.csv": kept.to_csv(index=False, lineterminator="\n"),
+        folder / "claims.csv": summary.csv(ruled),
+    }
+    pictures = page.names(sorted(rows["task"].unique()))
+    for task, name in pictures.items():
+        own = [part[part["task"] == task] for part in (rows, looks, per_run)]
+        for kind, data in picture.render(panels.picture(*own)).items():
+            contents[(folder / name).with_suffix(f".{kind}")] = data
+    arms, scales = {}, []
+    for name in FACTORIALS:
+        found = factors.runs_of(name, runs_dir, results_dir)
+        if found is not None:
+            arms[name] = factors.arms(found)
+    found = factors.runs_of("loss_scale", runs_dir, results_dir)
+    if found is not None:
+        moved = factors.thresholds(found)
+        scales = factors.scale_rows(moved)
+        for kind, data in picture.render(factors.scale_picture(moved)).items():
+            contents[folder / f"loss_scale.{kind}"] = data
+    parts = page.Parts(pictures, shown, per_run, looks.groupby("id").size().max(), arms, scales)
+    text = page.page(parts, factors.NEAR, factors.LEVEL)
+    contents[results_dir.parent / "docs" / "why.md"] = text
+    for path, content in contents.items():
+        table.write(path, content)
+    return f"{summary.aligned(shown)}\n\nwrote {' '.join(map(str, contents))}"

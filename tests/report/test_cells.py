@@ -118,6 +118,7 @@ def test_a_missing_run_has_the_settings_of_its_schedule_not_of_its_optimizer():
         ["finished", "missing"],
     ]
     assert list(found[3].cells.eta_sum) == [300, 300]
+    assert [panel.key["schedule.factor"] == 0.1 for panel in found] == [False, True] * 2
 
 
 def test_a_missing_run_has_the_normalization_of_its_budget():

@@ -63,6 +63,12 @@ def test_budgets_are_matched_by_rank_and_imagenet_stands_beside_none():
     assert all(len(p.statistics) == len(set(p.statistics.index)) for p in found)
 
 
+def test_where_one_side_has_more_budgets_the_least_stand_beside_the_least():
+    rows = [row for epochs in (7.5, 30.0) for row in budget("raw", epochs)]
+    found = counterpart.pairs(measured(rows), RESULTS, "figureS3")
+    assert [p.theirs.key["epochs"] for p in found] == [25.0, 100.0]
+
+
 def test_an_optimizer_or_schedule_that_the_figure_lacks_has_no_counterpart():
     rows = sweep(seeds=[0], optim="sgd") + sweep(seeds=[0], schedule="step")
     assert counterpart.pairs(measured(rows), RESULTS, "figure1")[0].theirs.optim == "adamw"

@@ -89,17 +89,6 @@ class RunFolder:
                 "choose another folder with hydra.run.dir=PATH"
             )
 
-    def result(self) -> dict[str, Any] | None:
-        """Return the row of a finished run, or None."""
-        if not self._result.exists():
-            return None
-        try:
-            return complete(json.loads(self._result.read_text()))
-        except (ValueError, TypeError) as error:
-            raise UserError(
-                f"{self._result} is damaged; remove it to run the cell again"
-            ) from error
-
     def append(self, metrics: Mapping[str, float]) -> None:
         """Add a line to metrics.jsonl, on disk when this returns."""
         self._append(self.metrics, [metrics])
@@ -176,15 +165,28 @@ def answers(row: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
     return config["probe"]["name"] in ("none", row.get("probe"))
 
 
-def answered(folder: Path, config: Mapping[str, Any]) -> bool:
-    """Whether a run folder holds a result that :func:`answers` a configuration."""
+def answer(folder: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the row in a run folder if it :func:`answers` a configuration, else None.
+
+    Raises:
+        UserError: There is a result, and it is damaged.
+    """
     file = folder / "result.json"
-    if config["probe"]["name"] == "none" or not file.exists():
-        return file.exists()
+    if not file.exists():
+        return None
     try:
-        return answers(json.loads(file.read_text()), config)
-    except (ValueError, AttributeError):
-        return True  # damaged, which the run itself will say
+        row = complete(json.loads(file.read_text()))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{file} is damaged; remove it to run the cell again") from error
+    return row if answers(row, config) else None
+
+
+def settled(folder: Path, config: Mapping[str, Any]) -> bool:
+    """Whether there is nothing left to run; a damaged result is left to the run, which names it."""
+    try:
+        return answer(folder, config) is not None
+    except (UserError, OSError):
+        return False
 
 
 def committed(results_dir: str | Path, name: str) -> dict[str, dict[str, str]]:

@@ -19,7 +19,7 @@ from experiments.interrupt import Interrupted
 from experiments.loop import Diverged, Trainer
 from experiments.progress import progress_bar
 from experiments.provenance import provenance
-from experiments.record import RunFolder, answered, answers, committed
+from experiments.record import RunFolder, answer, answers, committed
 from experiments.runs_table import DIVERGED, FINISHED, MEASURED, complete
 from experiments.scribe import Scribe
 from experiments.seeding import stream
@@ -60,15 +60,14 @@ def run_cell(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     warning = build.check(config)
     device = resolve_device(config["device"])
     files = RunFolder(folder, config, run_id)
-    if not answered(folder, config):
+    row = answer(folder, config)
+    if row is None:
         if warning:
             logging.getLogger("experiments.lint").warning("%s", warning)
         with files.held(), interrupt.listening():
-            if not answered(folder, config):
-                return _attempt(config, run_id, files, device)
-            return files.result()
+            return answer(folder, config) or _attempt(config, run_id, files, device)
     log.info("already finished")
-    return files.result()
+    return row
 
 
 def _attempt(

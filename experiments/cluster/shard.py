@@ -13,7 +13,7 @@ from experiments import interrupt, pool, provenance
 from experiments.cluster import submission
 from experiments.interrupt import Interrupted
 from experiments.node import side_by_side
-from experiments.record import answered
+from experiments.record import settled
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Shard:
     def _run(self) -> None:
         self._compare_code()
         cells = submission.cells_of(self.folder, self.shard)
-        cells = [cell for cell in cells if not answered(cell[1], cell[0])]
+        cells = [cell for cell in cells if not settled(cell[1], cell[0])]
         if not cells:
             return
         log.info("%d of %d cells to run", len(cells), self.shard[1] - self.shard[0])

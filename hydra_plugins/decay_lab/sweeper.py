@@ -1,6 +1,5 @@
 """Hydra's sweeper for this laboratory: checks every cell first, and runs those that are missing."""
 
-import json
 import logging
 import os
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from experiments.cluster.submission import add_to_plan
 from experiments.compose import Cell, compose
 from experiments.errors import UserError
 from experiments.identity import identity
-from experiments.record import answered, answers, committed
+from experiments.record import answers, committed, settled
 
 log = logging.getLogger(__name__)
 
@@ -80,10 +79,7 @@ class GridSweeper(Sweeper):
 
 
 def _missing(cells: Sequence[Cell]) -> list[int]:
-    """Return the places of the cells of which neither the committed table nor a folder has all.
-
-    A damaged result is none: the cell is run, which says so and leaves the file alone.
-    """
+    """Return the places of the cells of which neither the committed table nor a folder has all."""
     rows = cache(committed)
     there = cache(lambda sweep: set(os.listdir(sweep)) if sweep.is_dir() else set())
 
@@ -92,18 +88,9 @@ def _missing(cells: Sequence[Cell]) -> list[int]:
         if row is not None and answers(row, cell.job):
             return True
         begun = cell.folder.name in there(cell.folder.parent)
-        whole = begun and _reads_as_json(cell.folder / "result.json")
-        return whole and answered(cell.folder, cell.job)
+        return begun and settled(cell.folder, cell.job)
 
     return [i for i, cell in enumerate(cells) if not finished(cell)]
-
-
-def _reads_as_json(file: Path) -> bool:
-    try:
-        json.loads(file.read_text())
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def _split_preset(arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -14,9 +14,10 @@ from hydra.utils import get_object, instantiate
 from torch import nn
 from torch.optim import Optimizer
 
+from experiments.device import autocast, resolve_precision
 from experiments.errors import UserError
 from experiments.lint import cut_restart, lint
-from experiments.loop import Budget, Observer
+from experiments.loop import Budget, Observer, Trainer
 from experiments.seeding import seeded
 from experiments.tasks import Task
 from experiments.validate import GIVEN, OWN_KEYS, parameters, validate
@@ -236,6 +237,33 @@ def build_probe(
     own = {key: value for key, value in config["probe"].items() if key not in OWN_KEYS}
     with _named("probe", config["probe"]):
         return probe(layers=dict(model.named_parameters()), **given, **own)
+
+
+def build_trainer(
+    config: Config, task: Task, device: torch.device, write: Callable[..., None] | None = None
+) -> Trainer:
+    """Return all that moves in a run of ``config``, at its first step.
+
+    The optimizer's default ``weight_decay`` is that of the first step.
+
+    Args:
+        config: A resolved configuration, as plain values.
+        task: From :func:`build_task`, on any device.
+        device: Where to train.
+        write: Takes what the run's probe sees; without it nobody watches.
+    """
+    task = task.to(device)
+    budget = build_budget(config, task)
+    schedule = build_schedule(config, budget)
+    weight_decay, scale = build_decay(config, budget, len(task.train), schedule)
+    model = build_model(config, task).to(device)
+    optimizer = build_optimizer(config, model, weight_decay)
+    precision = resolve_precision(config["precision"], device)
+    return Trainer(
+        model, task, optimizer, schedule, scale, budget, config["seed"],
+        autocast=lambda: autocast(precision, device), loss_scale=config["loss_scale"],
+        observer=write and build_probe(config, model, optimizer, budget.steps, write),
+    )  # fmt: skip
 
 
 def build_tracker(config: Config) -> Callable[..., Any]:

@@ -13,7 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from experiments import build, grid
-from experiments.device import autocast, device_name, resolve_device, resolve_precision
+from experiments.device import device_name, resolve_device, resolve_precision
 from experiments.errors import UserError
 from experiments.loop import Diverged, Trainer
 from experiments.node import side_by_side
@@ -115,17 +115,7 @@ def _trainer(config: Config, device: torch.device) -> Trainer:
     """Return what a run in a sweep would train with, on noise where that suffices."""
     if device.type == "cpu":
         torch.set_num_threads(config["threads"] or 1)
-    task = _task(config).to(device)
-    budget = build.build_budget(config, task)
-    schedule = build.build_schedule(config, budget)
-    weight_decay, scale = build.build_decay(config, budget, len(task.train), schedule)
-    model = build.build_model(config, task).to(device)
-    optimizer = build.build_optimizer(config, model, weight_decay)
-    precision = resolve_precision(config["precision"], device)
-    return Trainer(
-        model, task, optimizer, schedule, scale, budget, config["seed"],
-        autocast=lambda: autocast(precision, device), loss_scale=config["loss_scale"],
-    )  # fmt: skip
+    return build.build_trainer(config, _task(config), device)
 
 
 def _task(config: Config) -> Any:

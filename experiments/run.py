@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from experiments import build, interrupt
-from experiments.device import autocast, device_name, resolve_device, resolve_precision
+from experiments.device import device_name, resolve_device, resolve_precision
 from experiments.identity import cell_name, identity, settings
 from experiments.interrupt import Interrupted
 from experiments.loop import Diverged, Trainer
@@ -90,23 +90,14 @@ def _train(
 ) -> dict[str, Any]:
     started = time.monotonic()
     precision = resolve_precision(config["precision"], device)
-    task = build.build_task(config).to(device)
-    budget = build.build_budget(config, task)
-    schedule = build.build_schedule(config, budget)
-    weight_decay, scale = build.build_decay(config, budget, len(task.train), schedule)
-    model = build.build_model(config, task).to(device)
-    optimizer = build.build_optimizer(config, model, weight_decay)
-    trainer = Trainer(
-        model, task, optimizer, schedule, scale, budget, config["seed"],
-        autocast=lambda: autocast(precision, device), loss_scale=config["loss_scale"],
-        observer=build.build_probe(config, model, optimizer, budget.steps, files.append_probe),
-    )  # fmt: skip
+    trainer = build.build_trainer(config, build.build_task(config), device, files.append_probe)
+    task, budget = trainer.task, trainer.budget
     row = describe(config, run_id) | {
-        "weight_decay": weight_decay,
+        "weight_decay": trainer.optimizer.defaults["weight_decay"],
         "epochs": budget.steps / budget.steps_per_epoch,
         "steps": budget.steps,
         "train_size": len(task.train),
-        "eta_sum": build.eta_sum(schedule, scale),
+        "eta_sum": build.eta_sum(trainer.eta, trainer.weight_decay_scale),
     }
     if trainer.observer is not None:
         row["probe"] = config["probe"]["name"]

@@ -3,7 +3,7 @@
 import io
 import pickle
 import signal
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -58,16 +58,8 @@ def build_config(*overrides):
 
 def make_trainer(config):
     """Return the trainer that a run of ``config`` would use, on the CPU in fp32."""
-    task = build.build_task(config)
-    budget = build.build_budget(config, task)
-    schedule = build.build_schedule(config, budget)
-    weight_decay, scale = build.build_decay(config, budget, len(task.train), schedule)
-    model = build.build_model(config, task)
-    optimizer = build.build_optimizer(config, model, weight_decay)
-    return loop.Trainer(
-        model, task, optimizer, schedule, scale, budget, config["seed"], nullcontext,
-        loss_scale=config["loss_scale"],
-    )  # fmt: skip
+    config = config | {"precision": "fp32"}
+    return build.build_trainer(config, build.build_task(config), torch.device("cpu"))
 
 
 class Killed(Exception):

@@ -31,7 +31,9 @@ class Examples:
         return Examples(self.inputs.to(device), self.labels.to(device))
 
     def predictions(self) -> int:
-        """Return how many labels are to be predicted."""
+        """Return how many labels are to be predicted: all, where an input has one."""
+        if self.labels.ndim == 1:
+            return len(self)
         return int((self.labels != IGNORED).sum())
 
     def carve(self, size: int, generator: torch.Generator) -> tuple["Examples", "Examples"]:

@@ -90,7 +90,7 @@ def test_the_seconds_of_earlier_attempts_count_up_to_their_last_checkpoint(files
     first.checkpoint({})
     clock.now += 1000  # lost, and away
     second = scribe_of(files, clock, 60)
-    task = SimpleNamespace(train=SimpleNamespace(labels=torch.zeros(1)))
+    task = SimpleNamespace(test=SimpleNamespace(labels=torch.zeros(1)))
     budget = SimpleNamespace(steps=9)
     second.resume(SimpleNamespace(task=task, budget=budget, step=3, load_state_dict=dict))
     clock.now += 7

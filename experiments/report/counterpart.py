@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.errors import UserError
-from experiments.report import table
+from experiments.report import summary, table
 from experiments.report.cells import Panel, panels, ranked
 from experiments.report.estimate import Estimate, estimate, unidentified
 from experiments.report.measure import Measured
@@ -52,8 +52,7 @@ def pairs(measured: Sequence[Measured], results_dir: Path, figure: str) -> list[
     if figure not in set(runs["figure"]):
         raise UserError(f"paper={figure} is not one of {', '.join(sorted(set(runs['figure'])))}")
     theirs = [panel for panel in panels(runs, "test_error") if panel.figure == figure]
-    blank = {"value": "", "low": "", "high": ""}
-    known = pd.read_csv(folder / "decoupling.csv", keep_default_na=False, na_values=blank)
+    known = summary.read_csv(folder / "decoupling.csv")
     found = counterparts([one.panel for one in measured], theirs)
     return [
         Pair(one, other, _statistics(known, other), rank_correlation(one, other))

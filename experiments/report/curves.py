@@ -7,11 +7,13 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.errors import UserError
+from experiments.report import side_table
 
 #: Metrics of metrics.jsonl that a curve keeps; percent, nats, and eta_t as it is.
 METRICS = ("eta", "batch_loss", "test_error", "test_loss", "train_error", "train_loss")
 #: Columns of curves.csv: the run, as runs.csv names it, optimizer steps done, passes over the data.
 COLUMNS = ("id", "step", "epoch", *METRICS)
+WHAT = "table of curves"
 
 
 @dataclass
@@ -61,15 +63,7 @@ def read(path: Path) -> pd.DataFrame:
     Raises:
         UserError: The file is no table of curves.
     """
-    if not path.exists():
-        return pd.DataFrame(columns=list(COLUMNS), dtype=str)
-    try:
-        points = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise UserError(f"{path}: {error}") from None
-    missing = [name for name in COLUMNS if name not in points]
-    if missing:
-        raise UserError(f"{path} has no column {missing[0]!r}, so it is no table of curves")
+    points = side_table.read(path, COLUMNS, WHAT)
     if bad := [step for step in points["step"] if not step.isdecimal()]:
         raise UserError(f"{path}: step={bad[0]!r} is no number of steps")
     return points
@@ -77,15 +71,7 @@ def read(path: Path) -> pd.DataFrame:
 
 def merge(committed: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     """Join two tables by run and step: a committed point wins, and none is lost or changed."""
-    points = pd.concat([committed, new], ignore_index=True).fillna("")
-    points = points.drop_duplicates(["id", "step"], keep="first")
-    order = pd.DataFrame({"id": points["id"], "step": points["step"].astype("int64")})
-    return points.loc[order.sort_values(["id", "step"]).index].reset_index(drop=True)
-
-
-def render(points: pd.DataFrame) -> str:
-    """Return points as CSV text."""
-    return points.to_csv(index=False, lineterminator="\n")
+    return side_table.merge(committed, new, ["id", "step"])
 
 
 def frame(points: pd.DataFrame) -> pd.DataFrame:
@@ -95,12 +81,7 @@ def frame(points: pd.DataFrame) -> pd.DataFrame:
         UserError: A metric is not a number.
     """
     typed = {"id": points["id"].astype("string"), "step": points["step"].astype("int64")}
-    for name in COLUMNS[2:]:
-        try:
-            typed[name] = pd.to_numeric(points[name].replace("", None)).astype("float64")
-        except (ValueError, TypeError) as error:
-            raise UserError(f"table of curves: {name}: {str(error).splitlines()[0]}") from None
-    return pd.DataFrame(typed)
+    return pd.DataFrame(typed | side_table.numbers(points, COLUMNS[2:], WHAT))
 
 
 def steps_to(curves: pd.DataFrame, level: float, metric: str = "test_error") -> pd.DataFrame:

@@ -23,15 +23,13 @@ def against_decay(page: Sequence[Measured], *, ax: Axes) -> Axes:
         ax: Axes to draw on. Nothing is saved or shown.
     """
     metric, ticks = page[0].settings.metric, {}
-    seen: dict[str, int] = {}
     start = min((np.log2(wd) for one in page for wd in one.panel.cells["wd"] if wd > 0), default=0)
-    for one in page:
+    dashes = style.dashes(one.panel.optim for one in page)
+    for one, dash in zip(page, dashes, strict=True):
         cells = chosen(one, best_only=False).dropna(subset=[metric]).sort_values("wd")
         decayed = cells["wd"] > 0
         x = np.where(decayed, np.log2(cells["wd"].where(decayed, 1)), start - 1.6)
         ticks |= dict(zip(x, cells["wd"], strict=True))
-        dash = style.DASHES[seen.setdefault(one.panel.optim, 0) % len(style.DASHES)]
-        seen[one.panel.optim] += 1
         look = {"color": style.colour(one.panel.optim), "ms": 3.5, "lw": 1.2, "capsize": 1.5}
         for part, line in ((decayed, dash), (~decayed, "")):
             drawn = cells[part]
@@ -85,10 +83,8 @@ def against_loss(page: Sequence[Measured], *, ax: Axes) -> Axes:
         log_loss = runs["train_loss"].agg(lambda losses: np.log(losses).mean())
         by_panel.append((one, np.exp(log_loss).to_numpy(), runs[metric].mean().to_numpy()))
     best = min((errors.min() for *_, errors in by_panel if len(errors)), default=np.inf)
-    seen: dict[str, int] = {}
-    for one, losses, errors in by_panel:
-        dash = style.DASHES[seen.setdefault(one.panel.optim, 0) % len(style.DASHES)]
-        seen[one.panel.optim] += 1
+    dashes = style.dashes(one.panel.optim for one in page)
+    for (one, losses, errors), dash in zip(by_panel, dashes, strict=True):
         near = errors <= best + equal_loss.WITHIN
         order = losses[near].argsort()
         look = {"color": style.colour(one.panel.optim), "ms": 3.5, "lw": 0.8, "ls": dash}

@@ -47,12 +47,10 @@ def learning_curve(
         metric: A column of ``curves.METRICS``; losses get a log axis.
         ax: Axes to draw on. Nothing is saved or shown.
     """
-    seen: dict[str, int] = {}
     late = []
-    for one in page:
+    dashes = style.dashes(one.panel.optim for one in page)
+    for one, dash in zip(page, dashes, strict=True):
         cells = chosen(one, best_only=len(page) > FEW)
-        dash = style.DASHES[seen.setdefault(one.panel.optim, 0) % len(style.DASHES)]
-        seen[one.panel.optim] += 1
         shades = style.shades(one.panel.optim, len(cells))
         for shade, (_, cell) in zip(shades, cells.iterrows(), strict=True):
             curve = of_cell(one, cell, points, metric)

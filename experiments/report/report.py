@@ -16,6 +16,7 @@ from experiments.report import (
     matching,
     picture,
     readme,
+    side_table,
     summary,
     table,
 )
@@ -81,7 +82,7 @@ def analyze(
     points = curves.read(folder / "curves.csv")
     if settings.curves:
         points = _curves(runs_dir / experiment, points)
-        contents["curves.csv"] = curves.render(points)
+        contents["curves.csv"] = side_table.render(points)
     typed = curves.frame(points)
     text = _fill(contents, experiment, measured, runs, typed, folder, with_readme)
     for name, content in contents.items():

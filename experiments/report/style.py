@@ -1,7 +1,8 @@
 """Names, colours and order of optimizers and protocols: the same in every figure and table."""
 
 import zlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,16 @@ def shades(optim: str, count: int) -> list[tuple[float, float, float]]:
     base = np.array(to_rgb(colour(optim)))
     mix = np.linspace(-0.65, 0.25, count)
     return [tuple((1 - abs(m)) * base + (m < 0) * abs(m)) for m in mix]
+
+
+def dashes(optims: Iterable[str]) -> list[str]:
+    """Return a dash for each line: solid for an optimizer's first, another for each later one."""
+    seen: Counter[str] = Counter()
+    found = []
+    for optim in optims:
+        found.append(DASHES[seen[optim] % len(DASHES)])
+        seen[optim] += 1
+    return found
 
 
 def plain(ax: Axes) -> None:

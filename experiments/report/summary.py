@@ -1,6 +1,7 @@
 """The summary that a report prints: one line a panel, readable in a terminal and in markdown."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 
@@ -145,6 +146,12 @@ def curves(measured: Sequence[Measured]) -> pd.DataFrame:
 
 def _plain(key: dict) -> dict:
     return {name: value for name, value in key.items() if name != "convention"}
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read statistics back: value and interval as numbers, NaN where empty, all else as it is."""
+    blank = {"value": "", "low": "", "high": ""}
+    return pd.read_csv(path, keep_default_na=False, na_values=blank)
 
 
 def csv(table: pd.DataFrame) -> str:

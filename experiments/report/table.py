@@ -116,6 +116,12 @@ def merge(committed: list[Row], new: Iterable[Mapping[str, Any]]) -> list[Row]:
     return sorted(rows.values(), key=lambda row: [_natural(row.get(name, "")) for name in names])
 
 
+def known(experiment: str, runs_dir: Path, results_dir: Path) -> list[Row]:
+    """Return the committed rows of an experiment with those of its run folders."""
+    committed = read(results_dir / experiment / "runs.csv")
+    return merge(committed, gather(runs_dir / experiment).rows)
+
+
 def _natural(value: str) -> tuple[int, float, str]:
     if not value:
         return -1, 0.0, ""

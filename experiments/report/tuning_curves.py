@@ -17,10 +17,8 @@ def tuning_curve(measured: Sequence[Measured], *, ax: Axes) -> Axes:
         measured: Panels to compare: of one task and budget.
         ax: Axes to draw on. Nothing is saved or shown.
     """
-    drawn: dict[str, int] = {}
-    for one in measured:
-        dash = style.DASHES[drawn.setdefault(one.panel.optim, 0) % len(style.DASHES)]
-        drawn[one.panel.optim] += 1
+    dashes = style.dashes(one.panel.optim for one in measured)
+    for one, dash in zip(measured, dashes, strict=True):
         look = {"color": style.colour(one.panel.optim), "lw": 1.4, "ls": dash}
         curve = one.curve
         ax.plot(curve["k"], curve["value"], label=one.panel.name, **look)

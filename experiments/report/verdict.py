@@ -10,8 +10,6 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 from experiments.errors import UserError
 from experiments.report import summary, table
 from experiments.report.estimate import Estimate, unidentified
@@ -182,7 +180,7 @@ def look_up(folder: Path, claim: Claim, figure: str = "") -> Estimate | None:
     file = folder / ("decoupling.csv" if slope else "findings.csv")
     if not file.exists():
         return None
-    rows = pd.read_csv(file, keep_default_na=False, na_values=dict.fromkeys(NUMBERS, ""))
+    rows = summary.read_csv(file)
     names = ("statistic", "optim") if slope else ("kind", "of")
     rows = rows[(rows[names[0]] == claim.statistic) & (rows[names[1]] == claim.of)]
     if "figure" in rows and figure:
@@ -222,7 +220,15 @@ class Ruling:
         if not paper:
             paper = self.paper.text() if self.paper else "-"
         ours, n = (self.ours.text(), str(self.ours.n)) if self.ours else ("-", "-")
-        return [claim.text, claim.number, paper, ours, n, self.verdict, _range(claim)]
+        return [
+            claim.text,
+            claim.number,
+            paper,
+            ours,
+            n,
+            self.verdict,
+            range_text(claim.low, claim.high),
+        ]
 
 
 def rule(results_dir: Path) -> list[Ruling]:
@@ -244,10 +250,11 @@ def verdict_table(rulings: list[Ruling], *, brief: bool = False) -> summary.Tabl
     return [[row[0], *row[2:6]] for row in rows] if brief else rows
 
 
-def _range(claim: Claim) -> str:
-    if math.isinf(claim.low):
-        return f"below {claim.high:g}"
-    return f"above {claim.low:g}" if math.isinf(claim.high) else f"{claim.low:g} to {claim.high:g}"
+def range_text(low: float, high: float) -> str:
+    """Return the range of a claim in words, one of its ends perhaps infinite."""
+    if math.isinf(low):
+        return f"below {high:.3g}"
+    return f"above {low:.3g}" if math.isinf(high) else f"{low:.3g} to {high:.3g}"
 
 
 def _notes(rulings: list[Ruling]) -> str:

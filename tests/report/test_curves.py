@@ -6,7 +6,7 @@ import pytest
 from report_data import run, write_runs
 
 from experiments.errors import UserError
-from experiments.report import curves
+from experiments.report import curves, side_table
 from experiments.report.measure import Settings
 from experiments.report.report import analyze
 
@@ -41,7 +41,7 @@ def table(**errors):
 
 def test_a_point_keeps_its_metrics_to_six_digits_and_leaves_out_what_was_not_measured(tmp_path):
     write_curves(tmp_path, {"b": [point(40)], "a": [point(40), point(80, train_error=0.0)]})
-    text = curves.render(kept(tmp_path))
+    text = side_table.render(kept(tmp_path))
     assert text.splitlines() == [
         "id,step,epoch,eta,batch_loss,test_error,test_loss,train_error,train_loss",
         "a,40,1,0.5,0.333333,50,1,,",
@@ -69,7 +69,7 @@ def test_committed_points_win_and_none_is_lost_or_changed(tmp_path):
     old = curves.gather(tmp_path).points.assign(test_error="9.10", note="x")
     gone = old.iloc[:1].assign(id="gone")
     (tmp_path / "curves.csv").write_text(
-        curves.render(pd.concat([old.iloc[:1], gone], ignore_index=True))
+        side_table.render(pd.concat([old.iloc[:1], gone], ignore_index=True))
     )
     merged = curves.merge(curves.read(tmp_path / "curves.csv"), curves.gather(tmp_path).points)
     assert merged[["id", "step", "test_error", "note"]].to_numpy().tolist() == [

@@ -9,7 +9,7 @@ import pandas as pd
 
 from experiments.report import style, summary
 from experiments.report.estimate import Estimate, unidentified
-from experiments.report.verdict import NOT_REPRODUCED, NOT_RESOLVED, REPRODUCED, judge
+from experiments.report.verdict import NOT_REPRODUCED, NOT_RESOLVED, REPRODUCED, judge, range_text
 from experiments.report.why.shares import rate_effect
 
 VERDICTS = {
@@ -45,11 +45,7 @@ class Claim:
 
     @property
     def range(self) -> str:
-        if math.isinf(self.low):
-            return f"below {self.high:.3g}"
-        if math.isinf(self.high):
-            return f"above {self.low:.3g}"
-        return f"{self.low:.3g} to {self.high:.3g}"
+        return range_text(self.low, self.high)
 
 
 SPREAD, SLOPE = "decades between the quartiles of r", "slope of log r on log √v"

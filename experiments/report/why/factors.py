@@ -20,8 +20,7 @@ SETTING = ["optim", "optim.eps"]
 
 def runs_of(experiment: str, runs_dir: Path, results_dir: Path) -> pd.DataFrame | None:
     """Return the typed runs of an experiment, from its folders and its table; None if none."""
-    kept = table.read(results_dir / experiment / "runs.csv")
-    rows = table.merge(kept, table.gather(runs_dir / experiment).rows)
+    rows = table.known(experiment, runs_dir, results_dir)
     return table.frame(rows) if rows else None
 
 
@@ -96,9 +95,8 @@ def draw_thresholds(found: pd.DataFrame, *, ax: Axes) -> Axes:
     ax.set(xscale="log", yscale="log")
     ax.set_xlabel("loss multiplied by", fontsize=style.FONT)
     ax.set_ylabel(f"smallest wd with error below {LEVEL:g} %", fontsize=style.FONT)
-    ax.tick_params(labelsize=style.FONT - 1, length=2)
     ax.legend(frameon=False, fontsize=style.FONT - 1)
-    ax.spines[["top", "right"]].set_visible(False)
+    style.plain(ax)
     return ax
 
 

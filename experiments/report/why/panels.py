@@ -73,8 +73,7 @@ def _finish(ax: Axes, title: str, **labels: str) -> Axes:
                     LogLocator(subs=(1, 2, 5) if high > 5 * low else range(1, 10))
                 )
                 axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.tick_params(labelsize=style.FONT - 1, length=2)
-    ax.spines[["top", "right"]].set_visible(False)
+    style.plain(ax)
     return ax
 
 
@@ -171,6 +170,14 @@ def against_rate(runs: pd.DataFrame, *, ax: Axes) -> Axes:
     return _finish(ax, "d. at 8 times the learning rate, wd as it was", **labels)
 
 
+def _line_a_matrix(rows: pd.DataFrame, optims: Sequence[str], ax: Axes) -> None:
+    """Draw the column ``shown`` over steps for each weight matrix of these optimizers."""
+    for optim in optims:
+        own = rows[(rows["optim"] == optim) & is_matrix(rows["layer"])]
+        for _, layer in own.groupby("layer"):
+            ax.plot(layer["step"], layer["shown"], color=style.colour(optim), lw=0.8, alpha=0.8)
+
+
 def turning(rows: pd.DataFrame, *, ax: Axes, optims: Sequence[str] = PAIR) -> Axes:
     """Draw each weight matrix's angle a step over the predicted one, over steps.
 
@@ -179,11 +186,9 @@ def turning(rows: pd.DataFrame, *, ax: Axes, optims: Sequence[str] = PAIR) -> Ax
         ax: Axes to draw on.
         optims: Whom to show.
     """
-    for optim in optims:
-        own = rows[(rows["optim"] == optim) & is_matrix(rows["layer"])]
-        for _, layer in own[own["rotation_predicted"] > 0].groupby("layer"):
-            ratio = layer["rotation"] / layer["rotation_predicted"]
-            ax.plot(layer["step"], ratio, color=style.colour(optim), lw=0.8, alpha=0.8)
+    rows = rows[rows["rotation_predicted"] > 0]
+    ratio = rows["rotation"] / rows["rotation_predicted"]
+    _line_a_matrix(rows.assign(shown=ratio), optims, ax)
     ax.axhline(1, color="0.6", lw=0.8, ls="--")
     ax.set_yscale("log")
     labels = {"xlabel": "step", "ylabel": "measured over predicted"}
@@ -198,11 +203,8 @@ def growth(rows: pd.DataFrame, *, ax: Axes, optims: Sequence[str] = PAIR) -> Axe
         ax: Axes to draw on.
         optims: Whom to show.
     """
-    for optim in optims:
-        own = rows[(rows["optim"] == optim) & is_matrix(rows["layer"])]
-        for _, layer in own.groupby("layer"):
-            norm = layer["weight_norm"] / layer["weight_norm"].iloc[0]
-            ax.plot(layer["step"], norm, color=style.colour(optim), lw=0.8, alpha=0.8)
+    first = rows.groupby(["optim", "layer"])["weight_norm"].transform("first")
+    _line_a_matrix(rows.assign(shown=rows["weight_norm"] / first), optims, ax)
     ax.set_yscale("log")
     labels = {"xlabel": "step", "ylabel": "relative to the first look"}
     return _finish(ax, "f. norm of each matrix", **labels)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.errors import UserError
 from experiments.probe_table import COLUMNS
+from experiments.report import side_table
 
-KEY = ["id", "step", "layer"]
+WHAT = "probe's table"
 TEXT = ("id", "layer", "sample_r", "sample_root_v")
 
 
@@ -41,22 +41,12 @@ def read(path: Path) -> pd.DataFrame:
     Raises:
         UserError: The file is no probe's table.
     """
-    if not path.exists():
-        return pd.DataFrame(columns=list(COLUMNS), dtype=str)
-    try:
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise UserError(f"{path}: {error}") from None
-    if missing := [name for name in COLUMNS if name not in rows]:
-        raise UserError(f"{path} has no column {missing[0]!r}, so it is no probe's table")
-    return rows
+    return side_table.read(path, list(COLUMNS), WHAT)
 
 
 def merge(committed: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     """Join two tables by run, step and layer: a committed row wins; layers keep their order."""
-    rows = pd.concat([committed, new], ignore_index=True).drop_duplicates(KEY, keep="first")
-    order = pd.DataFrame({"id": rows["id"], "step": pd.to_numeric(rows["step"])})
-    return rows.loc[order.sort_values(["id", "step"], kind="stable").index].reset_index(drop=True)
+    return side_table.merge(committed, new, ["id", "step", "layer"])
 
 
 def frame(rows: pd.DataFrame) -> pd.DataFrame:
@@ -65,13 +55,7 @@ def frame(rows: pd.DataFrame) -> pd.DataFrame:
     Raises:
         UserError: A number is none.
     """
-    typed = rows.copy()
-    for name in set(COLUMNS) - set(TEXT):
-        try:
-            typed[name] = pd.to_numeric(rows[name].replace("", None)).astype("float64")
-        except (ValueError, TypeError) as error:
-            raise UserError(f"probe's table: {name}: {str(error).splitlines()[0]}") from None
-    return typed
+    return rows.assign(**side_table.numbers(rows, set(COLUMNS) - set(TEXT), WHAT))
 
 
 def joined(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:

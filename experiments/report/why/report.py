@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from experiments.errors import UserError
-from experiments.report import picture, summary, table
+from experiments.report import picture, side_table, summary, table
 from experiments.report.why import claims, factors, page, panels, probes, shares
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ def report(runs_dir: Path, results_dir: Path) -> str:
     if corrupt:
         log.warning("skipped corrupt probes: %s", "; ".join(corrupt))
     kept = probes.merge(probes.read(folder / "probe.csv"), gathered)
-    runs = table.merge(table.read(folder / "runs.csv"), table.gather(runs_dir / NAME).rows)
+    runs = table.known(NAME, runs_dir, results_dir)
     if kept.empty or not runs:
         raise UserError(
             f"no run of {NAME} has been watched; type: python train.py -m experiment=why"
@@ -39,7 +39,7 @@ def report(runs_dir: Path, results_dir: Path) -> str:
     shown = claims.shown(ruled)
     contents: dict[Path, str | bytes] = {
         folder / "runs.csv": table.render(runs),
-        folder / "probe.csv": kept.to_csv(index=False, lineterminator="\n"),
+        folder / "probe.csv": side_table.render(kept),
         folder / "claims.csv": summary.csv(ruled),
     }
     pictures = page.names(sorted(rows["task"].unique()))

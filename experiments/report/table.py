@@ -153,7 +153,7 @@ def frame(rows: list[Mapping[str, str]]) -> pd.DataFrame:
     for name in table:
         column = table[name].replace("", None)
         if name in ADDED_LATER:  # runs at the value of old do not name it
-            column = column.fillna(ADDED_LATER[name])
+            column = column.fillna(text(ADDED_LATER[name]))
         if COLUMNS.get(name, ("Float64",))[0] == "string":
             table[name] = column.astype("string").fillna("")
             continue

@@ -21,9 +21,11 @@ SHORT = (*LONG, "epochs=40")  # 120 steps
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whole") / "whole"
-    trained(SHORT, str(folder))
-    return outcome(str(folder))
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as here:
+        here.chdir(folder)  # where the child leaves its log
+        trained(SHORT, "whole")
+    return outcome(str(folder / "whole"))
 
 
 def killed_at(step, folder="a"):

@@ -272,10 +272,32 @@ def test_the_arms_are_counted():
     rows += [run(optim="adam_l2_m", wd=1e-3, test_error=5.5, **{"optim.eps": 1e-8})]
     gone = dict.fromkeys(("test_error", "test_loss", "train_error", "train_loss"))
     rows += [run(optim="adam_l2_m", wd=1e-2, status="diverged", **gone, **{"optim.eps": 1e-8})]
-    assert factors.arms(frame(rows))[1:] == [
-        ["Adam + L2", "1e-08", "5.00", "0.001", "0.001", "1 of 2", "0 of 2"],
-        ["Adam, L2 in m only", "1e-08", "5.50", "0.001", "0.001", "1 of 2", "1 of 2"],
+    assert factors.arm_rows(factors.arms(frame(rows)))[1:] == [
+        ["Adam + L2", "1e-08", "5.00", "0.001", "0.001", "1 of 2", "0 of 2", "-"],
+        ["Adam, L2 in m only", "1e-08", "5.50", "0.001", "0.001", "1 of 2", "1 of 2", "-"],
     ]
+
+
+def test_the_arms_whose_decay_moves_are_told_from_those_whose_decay_stays():
+    rows = []
+    for optim, slope in (("adam", -1), ("adam_l2_v", None), ("adamw", 0)):
+        for i in range(3):
+            for j in range(6):
+                good = slope is not None and j >= 3 + slope * (i - 1)
+                cell = {"lr": 1e-3 * 2**i, "wd": 1e-3 * 2**j, "id": f"{optim}{i}{j}"}
+                rows.append(
+                    run(
+                        optim=optim, test_error=0.0 if good else 50.0, **cell, **{"optim.eps": 1e-8}
+                    )
+                )
+    found = factors.arms(frame(rows)).set_index("optim")
+    assert found["slope"].to_dict() == pytest.approx(
+        {"adam": -1, "adam_l2_v": np.nan, "adamw": 0}, nan_ok=True
+    )
+    text = factors.arm_verdict(found.reset_index())
+    assert "come Adam + L2, AdamW; Adam, L2 in v only does not." in text
+    assert "or faster under Adam + L2;" in text
+    assert "or not at all, under AdamW; the cells do not say of Adam, L2 in v only." in text
 
 
 def test_the_page_shows_what_else_has_been_run(tmp_path):

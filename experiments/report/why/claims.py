@@ -50,12 +50,14 @@ class Claim:
 
 SPREAD, SLOPE = "decades between the quartiles of r", "slope of log r on log √v"
 DRIFT = "log2 of r/η at the last look over the first"
+SIZE = f"|{DRIFT}|"
 RATE = "d log r / d log lr"
 CLAIMS = (
     Claim("weights decay unevenly", "adam", "spread", SPREAD, low=UNEVEN),
     Claim("larger gradients decay less", "adam", "slope", SLOPE, high=-0.5),
     Claim("as one over √v", "adam", "slope", SLOPE, -1.1, -0.9),
-    Claim("the share grows over training, as gradients shrink", "adam", "drift", DRIFT, low=1),
+    Claim("the share drifts over training, twofold or more", "adam", "drift_size", SIZE, low=1),
+    Claim("it grows, as gradients shrink", "adam", "drift", DRIFT, low=1),
     Claim("the share grows with the learning rate", "adam", "by_lr", RATE, 0.5),
     Claim("v is the loss's: L2 is under 1 % of it", "adam", "v_from_l2", "share", high=0.01),
     Claim("L2 shrinks each weight in each step", "adam", "shrinking", "share of weights", low=0.99),

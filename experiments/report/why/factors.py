@@ -8,14 +8,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.report import style, summary, table
+from experiments.report import stats, style, summary, table
 from experiments.runs_table import DIVERGED
 
 #: Percent: the test error that counts as having learned to add.
 LEVEL = 10.0
 #: Points above an experiment's best error that count as as good.
 NEAR = 1.0
+#: Slope of log wd over log lr that counts as coupled: in proportion.
+COUPLED = -1.0
 SETTING = ["optim", "optim.eps"]
+CELL = ("lr", "wd", "test_error")
 
 
 def runs_of(experiment: str, runs_dir: Path, results_dir: Path) -> pd.DataFrame | None:
@@ -100,26 +103,81 @@ def draw_thresholds(found: pd.DataFrame, *, ax: Axes) -> Axes:
     return ax
 
 
-def arms(runs: pd.DataFrame) -> summary.Table:
-    """Return what each arm of the factorial comes to, as rows of text.
+def arms(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return what each arm of the factorial comes to, in the order of the optimizers.
 
-    For each: its best test error with its cell, how many of its cells come within ``NEAR`` points
-    of the best of all arms, and how many diverge.
+    Args:
+        runs: One seed.
+
+    Returns:
+        optim, optim.eps; error, lr and wd of the best cell, NaN where all diverge; good, how many
+        cells come within ``NEAR`` points of the best of all arms; diverged; cells; and slope, by
+        which the right decay follows the learning rate: of the threshold where some arm passes
+        ``LEVEL``, else of the ridge; NaN where the cells do not say.
     """
     best = runs["test_error"].min()
-    rows = [["", "epsilon", "best test error", "at lr", "wd", "cells as good", "diverged"]]
-    groups = sorted(runs.groupby(SETTING), key=lambda pair: _order(pair[0]))
-    for (optim, eps), group in groups:
+    switches = best < LEVEL
+    rows = []
+    for (optim, eps), group in sorted(runs.groupby(SETTING), key=lambda pair: _order(pair[0])):
         ended = group[group["test_error"].notna()]
-        top = ended.loc[ended["test_error"].idxmin()] if len(ended) else None
-        where = ["-"] * 3
-        if top is not None:
-            where = [f"{top['test_error']:.2f}", f"{top['lr']:g}", f"{top['wd']:g}"]
-        good = int((group["test_error"] <= best + NEAR).sum())
-        gone = int((group["status"] == DIVERGED).sum())
-        counts = [f"{count} of {len(group)}" for count in (good, gone)]
-        rows.append([style.label(optim), f"{eps:g}", *where, *counts])
+        top = ended.loc[ended["test_error"].idxmin()] if len(ended) else dict.fromkeys(CELL, np.nan)
+        cells = group[list(CELL)]
+        found = stats.threshold_slope(cells, LEVEL) if switches else stats.ridge_slope(cells)
+        rows.append(
+            {
+                "optim": optim,
+                "optim.eps": eps,
+                "error": top["test_error"],
+                "lr": top["lr"],
+                "wd": top["wd"],
+                "good": int((group["test_error"] <= best + NEAR).sum()),
+                "diverged": int((group["status"] == DIVERGED).sum()),
+                "cells": len(group),
+                "slope": found.value,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def arm_rows(found: pd.DataFrame) -> summary.Table:
+    """Return the arms as rows of text."""
+    head = ["", "epsilon", "best test error", "at lr", "wd", "cells as good", "diverged"]
+    rows = [[*head, "d log wd / d log lr"]]
+    for arm in found.to_dict("records"):
+        texts = [
+            _text(arm[key], form) for key, form in (("error", ".2f"), ("lr", "g"), ("wd", "g"))
+        ]
+        counts = [f"{arm[key]} of {arm['cells']}" for key in ("good", "diverged")]
+        named = [style.label(arm["optim"]), f"{arm['optim.eps']:g}"]
+        rows.append([*named, *texts, *counts, _text(arm["slope"], ".2f")])
     return rows
+
+
+def arm_verdict(found: pd.DataFrame) -> str:
+    """Say which arms come as near to the best as decoupled decay does, and whose decay moves."""
+    near = found["error"] <= found["error"].min() + NEAR
+    moving, still = found["slope"] <= COUPLED, found["slope"] > COUPLED
+    there, away = _named(found[near]), _named(found[~near])
+    do = "does" if (~near).sum() == 1 else "do"
+    return (
+        f"Within {NEAR:g} point of the best come {there}; {away} {do} not. "
+        "As the learning rate grows, the right decay falls in proportion or faster under "
+        f"{_named(found[moving])}; more slowly, or not at all, under {_named(found[still])}; "
+        f"the cells do not say of {_named(found[~moving & ~still])}."
+    )
+
+
+def _named(arms: pd.DataFrame) -> str:
+    several = arms.groupby("optim")["optim.eps"].transform("size") > 1
+    names = [
+        style.label(optim) + (f" (ε = {eps:g})" if more else "")
+        for optim, eps, more in zip(arms["optim"], arms["optim.eps"], several, strict=True)
+    ]
+    return ", ".join(names) or "none"
+
+
+def _text(value: float, form: str) -> str:
+    return "-" if np.isnan(value) else f"{value:{form}}"
 
 
 def _order(key: Sequence) -> tuple:

@@ -59,7 +59,7 @@ def report(runs_dir: Path, results_dir: Path) -> str:
         for kind, data in picture.render(factors.scale_picture(moved)).items():
             contents[folder / f"loss_scale.{kind}"] = data
     parts = page.Parts(pictures, shown, per_run, looks.groupby("id").size().max(), arms, scales)
-    text = page.page(parts, factors.NEAR, factors.LEVEL)
+    text = page.page(parts)
     contents[results_dir.parent / "docs" / "why.md"] = text
     for path, content in contents.items():
         table.write(path, content)

@@ -96,8 +96,8 @@ def per_run(table: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         The run's columns; r, the median over looks of the network's median r over eta; spread,
-        slope, shrinking, v_from_l2 and rotation, likewise; and drift, log2 of the median r over
-        eta at the last look over that at the first.
+        slope, shrinking, v_from_l2 and rotation, likewise; drift, log2 of the median r over eta at
+        the last look over that at the first; and drift_size, its absolute value.
     """
     table = table.sort_values("step")
     groups = table.groupby(RUN, sort=False)
@@ -106,6 +106,7 @@ def per_run(table: pd.DataFrame) -> pd.DataFrame:
     first, last = groups["r_50"].first(), groups["r_50"].last()
     positive = (first > 0) & (last > 0)
     runs["drift"] = np.log2((last / first).where(positive))
+    runs["drift_size"] = runs["drift"].abs()
     return runs.reset_index()
 
 

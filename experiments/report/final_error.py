@@ -12,6 +12,9 @@ from experiments.report.learning_curves import chosen
 from experiments.report.measure import Measured
 from experiments.report.picture import unit
 
+#: Lines whose legend finds room among them; that of more stands below.
+WITHIN = 4
+
 
 def against_decay(page: Sequence[Measured], *, ax: Axes) -> Axes:
     """Draw the final error over log2 wd at each panel's best lr, with the sd over seeds.
@@ -24,13 +27,14 @@ def against_decay(page: Sequence[Measured], *, ax: Axes) -> Axes:
     """
     metric, ticks = page[0].settings.metric, {}
     start = min((np.log2(wd) for one in page for wd in one.panel.cells["wd"] if wd > 0), default=0)
-    dashes = style.dashes(one.panel.optim for one in page)
-    for one, dash in zip(page, dashes, strict=True):
+    optims = [one.panel.optim for one in page]
+    lines = zip(page, style.dashes(optims), style.tints(optims), strict=True)
+    for one, dash, colour in lines:
         cells = chosen(one, best_only=False).dropna(subset=[metric]).sort_values("wd")
         decayed = cells["wd"] > 0
         x = np.where(decayed, np.log2(cells["wd"].where(decayed, 1)), start - 1.6)
         ticks |= dict(zip(x, cells["wd"], strict=True))
-        look = {"color": style.colour(one.panel.optim), "ms": 3.5, "lw": 1.2, "capsize": 1.5}
+        look = {"color": colour, "ms": 3.5, "lw": 1.2, "capsize": 1.5}
         for part, line in ((decayed, dash), (~decayed, "")):
             drawn = cells[part]
             bars = {"yerr": drawn["sd"]} if drawn["sd"].notna().any() else {}
@@ -46,7 +50,8 @@ def against_decay(page: Sequence[Measured], *, ax: Axes) -> Axes:
     label = coordinates.label("typed", first["convention"], first["decay"])
     ax.set_xlabel(label, fontsize=style.FONT)
     ax.set_ylabel(unit(metric), fontsize=style.FONT)
-    ax.legend(frameon=False, fontsize=style.FONT - 1)
+    outside = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)} if len(page) > WITHIN else {}
+    ax.legend(frameon=False, fontsize=style.FONT - 1, **outside)
     style.plain(ax)
     return ax
 
@@ -58,7 +63,9 @@ def final_errors(page: Sequence[Measured]) -> Figure:
         first = one.panel.runs.iloc[0]
         name = coordinates.label("typed", first["convention"], first["decay"])
         groups.setdefault(name, []).append(one)
-    figure = Figure(figsize=(3.3 * len(groups), 2.4), layout="constrained")
+    below = max(len(group) for group in groups.values())
+    height = 2.4 + (0.14 * below if below > WITHIN else 0)
+    figure = Figure(figsize=(3.3 * len(groups), height), layout="constrained")
     axes = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
     for ax, group in zip(axes, groups.values(), strict=True):
         against_decay(group, ax=ax)

@@ -90,6 +90,13 @@ def dashes(optims: Iterable[str]) -> list[str]:
     return found
 
 
+def tints(optims: Iterable[str]) -> list[tuple[float, float, float]]:
+    """Return a colour for each line: an optimizer's own, pale to dark where it has several."""
+    optims = list(optims)
+    left = {optim: iter(shades(optim, count)) for optim, count in Counter(optims).items()}
+    return [next(left[optim]) for optim in optims]
+
+
 def plain(ax: Axes) -> None:
     """Give axes small ticks and no box."""
     ax.tick_params(which="both", length=2, labelsize=FONT - 1)

@@ -155,3 +155,14 @@ def test_unknown_kinds_are_refused():
         Settings(figures=("curves", "pie"))
     with pytest.raises(UserError, match="curves=1 must be true or false"):
         Settings(curves=1)
+
+
+def test_lines_of_one_optimizer_go_from_pale_to_dark_and_a_long_legend_stands_below():
+    tints = style.tints(["adam", "adamw", "adam"])
+    assert tints[1] == to_rgb(style.colour("adamw"))
+    assert sum(tints[0]) > sum(tints[2])
+    page = measured(rows()) * (final_error.WITHIN + 1)
+    figure = final_error.final_errors(page)
+    figure.draw_without_rendering()
+    (ax,) = figure.axes
+    assert ax.get_legend().get_window_extent().y1 < ax.get_window_extent().y0

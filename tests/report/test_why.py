@@ -295,7 +295,7 @@ def test_the_arms_whose_decay_moves_are_told_from_those_whose_decay_stays():
         {"adam": -1, "adam_l2_v": np.nan, "adamw": 0}, nan_ok=True
     )
     text = factors.arm_verdict(found.reset_index())
-    assert "come Adam + L2, AdamW; Adam, L2 in v only does not." in text
+    assert "come Adam + L2 / AdamW; Adam, L2 in v only does not." in text
     assert "or faster under Adam + L2;" in text
     assert "or not at all, under AdamW; the cells do not say of Adam, L2 in v only." in text
 

@@ -157,23 +157,25 @@ def arm_verdict(found: pd.DataFrame) -> str:
     """Say which arms come as near to the best as decoupled decay does, and whose decay moves."""
     near = found["error"] <= found["error"].min() + NEAR
     moving, still = found["slope"] <= COUPLED, found["slope"] > COUPLED
-    there, away = _named(found[near]), _named(found[~near])
+    there, away = _named(found, near), _named(found, ~near)
     do = "does" if (~near).sum() == 1 else "do"
     return (
         f"Within {NEAR:g} point of the best come {there}; {away} {do} not. "
         "As the learning rate grows, the right decay falls in proportion or faster under "
-        f"{_named(found[moving])}; more slowly, or not at all, under {_named(found[still])}; "
-        f"the cells do not say of {_named(found[~moving & ~still])}."
+        f"{_named(found, moving)}; more slowly, or not at all, under {_named(found, still)}; "
+        f"the cells do not say of {_named(found, ~moving & ~still)}."
     )
 
 
-def _named(arms: pd.DataFrame) -> str:
-    several = arms.groupby("optim")["optim.eps"].transform("size") > 1
-    names = [
-        style.label(optim) + (f" (ε = {eps:g})" if more else "")
-        for optim, eps, more in zip(arms["optim"], arms["optim.eps"], several, strict=True)
-    ]
-    return ", ".join(names) or "none"
+def _named(found: pd.DataFrame, chosen: pd.Series) -> str:
+    """Name the chosen arms, with epsilon where it decides whether an optimizer is among them."""
+    names = []
+    for optim, arms in found.groupby("optim", sort=False):
+        within = arms[chosen[arms.index]]
+        where = "" if len(within) == len(arms) else " with ε = "
+        where += " and ".join(f"{eps:g}" for eps in within["optim.eps"]) if where else ""
+        names += [style.label(optim) + where] if len(within) else []
+    return " / ".join(names) or "none"  # names have commas
 
 
 def _text(value: float, form: str) -> str:

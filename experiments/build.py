@@ -14,6 +14,7 @@ from hydra.utils import get_object, instantiate
 from torch import nn
 from torch.optim import Optimizer
 
+from experiments.compiled import compiled
 from experiments.device import autocast, resolve_precision
 from experiments.errors import UserError
 from experiments.lint import cut_restart, lint
@@ -263,6 +264,7 @@ def build_trainer(
         model, task, optimizer, schedule, scale, budget, config["seed"],
         autocast=lambda: autocast(precision, device), loss_scale=config["loss_scale"],
         observer=write and build_probe(config, model, optimizer, budget.steps, write),
+        forward=compiled(model) if config["compile"] else None,
     )  # fmt: skip
 
 

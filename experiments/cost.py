@@ -21,7 +21,7 @@ from experiments.progress import progress_bar
 
 SECONDS = 10.0  # that the steps of each kind of cell are timed
 #: What decides how long a step takes; cells that agree on it are of one kind.
-DECISIVE = ("task", "model", "optim", "no_decay", "batch_size", "precision", "threads")
+DECISIVE = ("task", "model", "optim", "no_decay", "batch_size", "precision", "compile", "threads")
 #: Tasks that make noise of the size of their data where a configuration names no data.
 IMAGES = ("experiments.tasks.cifar.cifar", "experiments.tasks.imagenet32.imagenet32")
 

@@ -9,17 +9,17 @@ from typing import Any
 #: Keys that can change a run's numbers. Paths, device, tracker, and how often to look cannot.
 DECISIVE = (
     *("task", "model", "optim", "schedule", "decay", "lr", "wd", "no_decay", "seed", "epochs"),
-    *("batch_size", "warmup_epochs", "validation_size", "precision", "loss_scale"),
+    *("batch_size", "warmup_epochs", "validation_size", "precision", "loss_scale", "compile"),
 )
 #: Keys that came when there were runs already, each with the value at which a run is what it was
 #: before: there the key is left out, and the runs keep their identity.
-ADDED_LATER = {"loss_scale": 1.0, "task.operation": "add"}
+ADDED_LATER = {"loss_scale": 1.0, "task.operation": "add", "compile": False}
 
 
 def settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what of :data:`DECISIVE` has no column of its own in the runs table, by dotted key."""
     decisive = _decisive(config)
-    alone = ("warmup_epochs", "validation_size", "loss_scale")
+    alone = ("warmup_epochs", "validation_size", "loss_scale", "compile")
     found = {key: decisive[key] for key in alone if key in decisive}
     for group in ("task", "model", "optim", "schedule", "decay"):
         for key, value in decisive[group].items():

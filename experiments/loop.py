@@ -91,6 +91,7 @@ class Trainer:
         autocast: Makes the context of a forward pass.
         loss_scale: Factor on the loss whose gradient the optimizer gets; metrics stay unscaled.
         observer: Watches every step, if there is one.
+        forward: What a training step calls in the network's place: the same, but faster.
     """
 
     model: nn.Module
@@ -103,6 +104,7 @@ class Trainer:
     autocast: Callable[[], AbstractContextManager]
     loss_scale: float = 1.0
     observer: Observer | None = None
+    forward: Callable[[Tensor], Tensor] | None = None
     step: int = 0
     _recent: Tensor = field(init=False)
     _loss_sum: Tensor = field(init=False)
@@ -190,7 +192,7 @@ class Trainer:
         if self._draws:
             self.model.generator = stream(self.seed, "network", self.step)
         with self.autocast():
-            logits = self.model(batch.inputs)
+            logits = (self.forward or self.model)(batch.inputs)
         loss = F.cross_entropy(logits.float().flatten(0, -2), batch.labels.flatten())
         self.optimizer.zero_grad()
         loss.backward(self._scale)  # of the loss times it

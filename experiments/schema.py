@@ -32,6 +32,7 @@ class RunConfig:
     eval_every: float = MISSING
     eval_train: bool = MISSING
     precision: str = MISSING
+    compile: bool = MISSING
     device: str = MISSING
     threads: int | None = MISSING
     data_dir: str = MISSING

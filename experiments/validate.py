@@ -62,6 +62,11 @@ def validate(config: Mapping[str, Any]) -> None:
         _check_entry(group, config[group])
     if config["probe"].get("name") != "none":
         _check_entry("probe", config["probe"])
+    if config["compile"] and config["model"].get("dropout"):
+        raise UserError(
+            f"compile=true does not go with model.dropout={config['model']['dropout']}: torch "
+            "cannot compile what draws its zeros from the seed"
+        )
     task = config["task"]
     if config["text_file"] is not None and "text_file" not in parameters(
         get_object(task["_target_"])

@@ -27,11 +27,14 @@ def test_runs_are_called_what_they_were_when_they_were_recorded(words, known):
     assert identity(plain(*words)) == known
 
 
-def test_a_later_key_is_left_out_at_its_old_value_only():
-    before, after = plain("loss_scale=1"), plain("loss_scale=10")
-    assert identity(before) != identity(after)
-    assert "loss_scale" not in settings(before)
-    assert settings(after)["loss_scale"] == 10
+@pytest.mark.parametrize(
+    ("key", "old", "new"), [("loss_scale", "1", 10), ("compile", "false", True)]
+)
+def test_a_later_key_is_left_out_at_its_old_value_only(key, old, new):
+    before, after = plain(f"{key}={old}"), plain(f"{key}={new}")
+    assert identity(plain()) == identity(before) != identity(after)
+    assert key not in settings(before)
+    assert settings(after)[key] == new
 
 
 def test_a_later_key_of_a_group_is_left_out_without_touching_the_configuration():

@@ -1,0 +1,30 @@
+"""The forward pass of a training step as torch.compile makes it."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from experiments.errors import UserError
+
+
+def compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Return what to call in a network's place; it has the network's own weights and generator.
+
+    Compilation comes with the first call. Every size of a batch gets code of its own, and nothing
+    is left of what this process compiled before: a run is the same after whatever other cells.
+    What is called raises UserError where torch cannot compile, as without a C++ compiler.
+    """
+    from torch._dynamo.exc import TorchDynamoException  # takes a second to import
+
+    torch.compiler.reset()
+    fast = torch.compile(model, dynamic=False)
+
+    def forward(inputs: Tensor) -> Tensor:
+        try:
+            return fast(inputs)
+        except TorchDynamoException as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"compile=true: torch cannot compile here: {reason}") from error
+
+    return forward

@@ -181,7 +181,17 @@ def test_a_bad_cell_is_refused_before_the_first_one_runs(in_tmp):
     done = train("-m", *TINY, "lr=1e-3,-1", cwd=in_tmp)
     assert done.returncode == 2
     assert "error: lr must be positive and finite, got -1" in done.stderr
-    assert not list(in_tmp.rglob("result.json"))
+    assert list(in_tmp.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["../up", "x" * 300])
+def test_a_sweep_whose_name_is_no_folder_name_makes_no_folder(in_tmp, name):
+    folder = in_tmp / "here"
+    folder.mkdir()
+    done = train("-m", *TINY, "lr=1e-3,3e-3", f"name={name}", cwd=folder)
+    assert done.returncode == 2
+    assert "error: name must be a plain folder name" in done.stderr
+    assert list(in_tmp.rglob("*")) == [folder]
 
 
 def test_a_swept_key_without_a_column_is_recorded(in_tmp):

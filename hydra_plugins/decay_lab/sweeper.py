@@ -57,10 +57,10 @@ class GridSweeper(Sweeper):
         overrides = grid.combinations(self.params, self.grids, arguments)
         jobs = [[*preset, *cell] for cell in overrides]
         cells = compose(self.loader, jobs, self.config.hydra.overrides.hydra)
-        Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
         warnings = [text for text in [check(cell.job) for cell in cells] if text]
         if warnings:
             log.warning("%d of %d cells, as here: %s", len(warnings), len(cells), warnings[0])
+        Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
         for sweep in {cell.folder.parent for cell in cells}:
             own = [cell for cell in cells if cell.folder.parent == sweep]
             add_to_plan(sweep, [(cell.folder.name, identity(cell.job)) for cell in own])

@@ -80,6 +80,19 @@ def ends(jobs: Collection[str]) -> dict[str, str]:
     return {job: state.split()[0] for job, state in pairs if state}
 
 
+def preempted(job: str) -> bool:
+    """Whether a job runs in the grace time of a preemption; if it just ends, it stays ended.
+
+    Args:
+        job: Slurm's number of it.
+    """
+    try:
+        answer = _ask("scontrol", "show", "job", job)
+    except Unreachable:
+        return False
+    return "JobState=RUNNING" in answer and bool(re.search(r"\bPreemptTime=\d", answer))
+
+
 def largest_array() -> int:
     """Return how many jobs one array may have here.
 

@@ -10,7 +10,7 @@ from typing import Any
 from submitit.helpers import DelayedSubmission
 
 from experiments import interrupt, pool, provenance
-from experiments.cluster import submission
+from experiments.cluster import queue, submission
 from experiments.interrupt import Interrupted
 from experiments.node import side_by_side
 from experiments.record import settled
@@ -31,7 +31,7 @@ class Shard:
         jobs: Cells side by side.
         jobs_per_gpu: Cells that share a GPU.
         grace: Seconds that cells have to save when the job is asked to stop.
-        requeue: Queue again when Slurm asks to stop by SIGUSR2: a time limit, a preemption.
+        requeue: Queue again when Slurm asks to stop for a time limit or a preemption.
     """
 
     folder: Path
@@ -51,7 +51,7 @@ class Shard:
                 self._run()
         except Interrupted as stop:
             log.warning("%s; the cells are saved", stop)
-            if stop.signal == signal.SIGUSR2 and self.requeue:
+            if self.requeue and _comes_again(stop.signal):
                 again(stop.signal, None)
             raise SystemExit(stop.code) from None
 
@@ -84,3 +84,14 @@ class Shard:
     def checkpoint(self) -> DelayedSubmission:
         """Return what submitit is to run after a requeue: the same again."""
         return DelayedSubmission(self)
+
+
+def _comes_again(number: signal.Signals) -> bool:
+    """Whether a signal is Slurm's warning, and not the end that a person wanted.
+
+    The warning is SIGUSR2; where Slurm's ``preempt_send_user_signal`` is off, as by default, a
+    preemption is SIGTERM, like ``scancel``.
+    """
+    if number == signal.SIGTERM:
+        return queue.preempted(os.environ.get("SLURM_JOB_ID", ""))
+    return number == signal.SIGUSR2

@@ -130,6 +130,22 @@ def test_a_slurm_that_does_not_answer_is_named_and_the_rest_is_told(fake_queue):
     assert cell.reason.startswith("Slurm cannot be asked (squeue: ")
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("JobState=RUNNING Reason=None\n PreemptTime=2026-11-24T21:16:22 SuspendTime=None", True),
+        ("JobState=RUNNING Reason=None\n PreemptTime=None SuspendTime=None", False),
+        ("JobState=CANCELLED Reason=None\n PreemptTime=2026-11-24T21:16:22", False),
+        ("JobState=RUNNING\n PreemptEligibleTime=2026-11-24T21:16:15 PreemptTime=None", False),
+    ],
+)
+def test_a_preemption_is_told_from_a_cancellation(fake_queue, said, expected):
+    fake_queue("scontrol", said)
+    assert queue.preempted("17") is expected
+    fake_queue("scontrol", "slurm_load_jobs error: Invalid job id specified", 1)
+    assert queue.preempted("17") is False
+
+
 def test_nothing_started_is_said(in_tmp):
     with pytest.raises(UserError, match="nothing of experiment=x was started in runs/x"):
         status("x", "runs", "results")

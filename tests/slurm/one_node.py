@@ -9,6 +9,7 @@ import secrets
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -50,17 +51,19 @@ SlurmdParameters=config_overrides
 PriorityType=priority/basic
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-# without this a preempted job gets SIGTERM instead of the signal it asked for
-SlurmctldParameters=preempt_send_user_signal
+# with preempt_send_user_signal a preempted job gets the signal it asked for, without it SIGTERM
+{user_signal}
 JobRequeue=1
 ReturnToService=2
 KillWait=5
 MinJobAge=300
 MaxArraySize={max_array}
-NodeName={host} NodeAddr=127.0.0.1 NodeHostname={host} CPUs=8 RealMemory={memory} State=UNKNOWN
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 NodeHostname={host} CPUs=8 RealMemory={memory} Gres=gpu:{gpus}
 PartitionName=main Nodes={host} Default=YES PriorityTier=10 PreemptMode=OFF
 PartitionName=low Nodes={host} PriorityTier=1 PreemptMode=REQUEUE GraceTime=30
 """
+USER_SIGNAL = "SlurmctldParameters=preempt_send_user_signal"
 
 
 def absent():
@@ -76,12 +79,18 @@ def _program(name):
 
 
 class OneNode:
-    """Runs inside a ``with`` block; ``environment`` is what its clients need."""
+    """Runs inside a ``with`` block; ``environment`` is what its clients need.
 
-    def __init__(self, max_array=1001):
+    Args:
+        max_array: MaxArraySize.
+        gpus: Devices that Slurm takes for GPUs and deals to jobs; they compute nothing.
+        user_signal: Whether a preempted job gets the signal it asked for, and not SIGTERM.
+    """
+
+    def __init__(self, max_array=1001, gpus=0, user_signal=True):
         self.folder = Path(tempfile.mkdtemp(prefix="slurm-"))
         self.folder.chmod(0o755)  # munged insists that its clients can reach it
-        self.max_array = max_array
+        self.max_array, self.gpus, self.user_signal = max_array, gpus, user_signal
         self.environment = {"SLURM_CONF": str(self.folder / "slurm.conf")}
 
     def __enter__(self):
@@ -92,9 +101,14 @@ class OneNode:
         (self.folder / "slurm.conf").write_text(
             CONFIGURATION.format(
                 host=host, user=getpass.getuser(), folder=self.folder, memory=pages - 512,
-                ports=[_free_port(), _free_port()], max_array=self.max_array,
+                ports=[_free_port(), _free_port()], max_array=self.max_array, gpus=self.gpus,
+                user_signal=USER_SIGNAL if self.user_signal else "",
             )
         )  # fmt: skip
+        for i in range(self.gpus):  # it must be a device; this one is another /dev/null
+            os.mknod(self.folder / f"gpu{i}", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+        lines = [f"Name=gpu File={self.folder}/gpu{i}\n" for i in range(self.gpus)]
+        (self.folder / "gres.conf").write_text("".join(lines))
         (self.folder / "cgroup.conf").write_text("CgroupAutomount=no\n")
         try:
             self._start(host)

@@ -12,23 +12,34 @@ from conftest import TINY
 ROOT = Path(__file__).parents[2]
 
 #: Makes cells of every process misbehave as files in the working folder say: ``raise-3`` lets the
-#: cell of seed 3 raise, ``kill-3`` kills its process, ``slow`` holds up every step.
+#: cell of seed 3 raise, ``kill-3`` kills its process, ``slow`` holds up every step, ``gpus`` takes
+#: what Slurm hands out for GPUs: each cell leaves its device and those of its job in ``gpu-SEED``.
 SABOTAGE = """
 import importlib.abc, importlib.util, os, signal, sys, time
 from pathlib import Path
 
 class Hook(importlib.abc.MetaPathFinder):
+    def __init__(self, name, change):
+        self.name, self.change = name, change
+
     def find_spec(self, name, path, target=None):
-        if name != "experiments.run":
+        if name != self.name:
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
         execute = spec.loader.exec_module
         def patched(module):
             execute(module)
-            sabotage(module)
+            self.change(module)
         spec.loader.exec_module = patched
         return spec
+
+def given():
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "")
+
+def fake_gpus(module):
+    if Path("gpus").exists():
+        module._gpus = lambda device: list(range(len(given().split(","))))
 
 def sabotage(module):
     run, step = module.run_cell, module.Trainer._train_step
@@ -37,6 +48,9 @@ def sabotage(module):
             raise RuntimeError("a broken cell")
         if Path(f"kill-{config['seed']}").exists():
             os.kill(os.getpid(), signal.SIGKILL)
+        if Path("gpus").exists():
+            Path(f"gpu-{config['seed']}").write_text(f"{config['device']} of {given()}")
+            config = config | {"device": "cpu"}
         return run(config, folder)
     def train_step(self):
         if Path("slow").exists():
@@ -44,7 +58,8 @@ def sabotage(module):
         step(self)
     module.run_cell, module.Trainer._train_step = run_cell, train_step
 
-sys.meta_path.insert(0, Hook())
+sys.meta_path.insert(0, Hook("experiments.run", sabotage))
+sys.meta_path.insert(0, Hook("experiments.node", fake_gpus))
 """
 
 

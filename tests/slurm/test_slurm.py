@@ -29,10 +29,25 @@ def node():
         yield one
 
 
+@pytest.fixture(scope="module")
+def plain_node():
+    """A node with two GPUs under a Slurm that preempts as it does by default."""
+    with OneNode(gpus=2, user_signal=False) as one:
+        yield one
+
+
 @pytest.fixture
 def lab(node, tmp_path):
-    made = Lab(tmp_path, node)
-    yield made
+    yield from working(tmp_path, node)
+
+
+@pytest.fixture
+def plain_lab(plain_node, tmp_path):
+    yield from working(tmp_path, plain_node)
+
+
+def working(folder, node):
+    yield Lab(folder, node)
     node.ask("scancel", f"--user={getpass.getuser()}")
 
 
@@ -114,10 +129,7 @@ def test_preempted_and_timed_out_jobs_go_on_and_end_to_the_bit_like_others(lab):
     assert timed.returncode == 0, timed.stderr
     lab.until(lambda: list(lab.folder.glob("runs/preempted/*/checkpoint.pt")))
     first = json.loads((lab.cell("preempted", 0) / "lock").read_text())
-    environment = os.environ | lab.node.environment
-    rival = ["sbatch", "--wait", "-p", "main", "-c", "7", "--mem=1G", "-o", "/dev/null"]
-    subprocess.run([*rival, "--wrap=sleep 2"], env=environment, check=True, timeout=120)
-    lab.until(lambda: restarts(lab, "preempted"))
+    preempt(lab, cpus=7)
     lab.until(lambda: lab.states("preempted") == {"finished": 1})
     lab.until(lambda: restarts(lab, "timed"))
     lab.remove("slow")
@@ -131,10 +143,57 @@ def test_preempted_and_timed_out_jobs_go_on_and_end_to_the_bit_like_others(lab):
     assert mirrored_steps(lab.cell("preempted", 0)) == list(range(30, 301, 30))
 
 
+def preempt(lab, cpus):
+    """Let a job of the partition that goes first take this many of the cores, for a moment."""
+    rival = ["sbatch", "--wait", "-p", "main", "-c", str(cpus), "--mem=1G", "-o", "/dev/null"]
+    environment = os.environ | lab.node.environment
+    subprocess.run([*rival, "--wrap=sleep 2"], env=environment, check=True, timeout=120)
+    lab.until(lambda: restarts(lab, "preempted"))
+
+
+def test_a_job_that_is_preempted_by_sigterm_goes_on_and_a_cancelled_one_does_not(plain_lab):
+    lab = plain_lab
+    lab.make("slow")
+    for name in ("preempted", "cancelled"):
+        lab.sweep(name, "seed=0", *LONG, partition="low", cells_per_job=1)
+        lab.until(lambda name=name: list(lab.folder.glob(f"runs/{name}/*/checkpoint.pt")))
+    (made,) = submission.submissions(lab.folder / "runs" / "cancelled")
+    lab.node.ask("scancel", made.job)
+    lab.until(lambda: lab.states("cancelled") == {"missing": 1})
+    preempt(lab, cpus=8)
+    lab.remove("slow")
+    lab.until_idle()
+    assert lab.states("preempted") == {"finished": 1}
+    assert lab.states("cancelled") == {"missing": 1}
+    assert numbers(lab.cell("preempted", 0)) == undisturbed(lab.folder / "a", *LONG, "seed=0")
+
+
+def test_cells_are_dealt_to_the_gpus_that_slurm_gave_their_job(plain_lab):
+    lab = plain_lab
+    lab.make("gpus")
+    lab.make("slow")
+
+    def dealt(seeds):
+        files = [lab.folder / f"gpu-{seed}" for seed in seeds]
+        lab.until(lambda: all(file.exists() and file.read_text() for file in files))
+        return [file.read_text() for file in files]
+
+    lab.sweep("shared", "seed=range(4)", *LONG, gpus=2, jobs_per_gpu=2, cells_per_job=4)
+    assert dealt(range(4)) == [f"cuda:{i} of 0,1" for i in (0, 1, 0, 1)]  # at one time
+    lab.sweep("alone", "seed=range(4,6)", *LONG, gpus=1, cells_per_job=1)
+    lab.until(lambda: lab.states("alone") == {"queued": 2})
+    assert "Resources" in lab.status("alone")[4][1]  # there are no more GPUs
+    lab.node.ask("scancel", submission.submissions(lab.folder / "runs" / "shared")[0].job)
+    assert sorted(dealt((4, 5))) == ["cuda:0 of 0", "cuda:0 of 1"]
+    lab.remove("slow")
+    lab.until_idle()
+    assert lab.states("alone") == {"finished": 2}
+
+
 def restarts(lab, name):
-    return "Requeued job" in "".join(
-        file.read_text() for file in lab.folder.glob(f"runs/{name}/.sweep/*/log/*.out")
-    )
+    """Whether a job of a sweep has started twice."""
+    logs = lab.folder.glob(f"runs/{name}/.sweep/*/log/*.out")
+    return any(file.read_text().count("Starting with JobEnvironment") > 1 for file in logs)
 
 
 def mirrored_steps(folder):

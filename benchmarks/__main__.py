@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import kernels, sweeps
+from benchmarks import faults, kernels, sweeps
 from benchmarks.draw import figure, table
 from experiments.device import device_name
 from experiments.provenance import commit
@@ -54,6 +54,7 @@ PARTS = {
     "optimizers": lambda data_dir, cache_dir, rounds: kernels.optimizer_steps(7 * rounds),
     "memory": lambda data_dir, cache_dir, rounds: sweeps.memory(),
     "analysis": lambda data_dir, cache_dir, rounds: sweeps.analysis(rounds),
+    "faults": lambda data_dir, cache_dir, rounds: faults.faults(rounds),
 }
 
 

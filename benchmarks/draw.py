@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 Rows = list[dict[str, Any]]
+MOST = 8  # times that a target is met; a longer bar leaves the picture
 
 
 def met(row: dict[str, Any]) -> bool | None:
@@ -59,7 +60,7 @@ def figure(results: dict[str, Any], stem: Path) -> None:
     axes.xaxis.set_major_locator(FixedLocator([0.5, 0.7, 1, 1.5, 2, 3, 4, 6]))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlim(min(0.7, 0.9 * min(values)), 1.1 * max(values))
+    axes.set_xlim(min(0.7, 0.9 * min(values)), min(1.1 * max(values), MOST))
     axes.margins(y=0.01)
     axes.invert_yaxis()
     axes.tick_params(labelsize=7)

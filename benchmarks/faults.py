@@ -1,9 +1,5 @@
-"""What safety costs: a checkpoint, the work that a kill loses, handing a large sweep to Slurm.
+"""What safety costs: a checkpoint, the work that a kill loses, handing a large sweep to Slurm."""
 
-python -m benchmarks.faults measures all and writes results/benchmarks/faults.json.
-"""
-
-import json
 import logging
 import os
 import random
@@ -45,11 +41,15 @@ def checkpoint_cost(repeats: int) -> list[dict[str, Any]]:
                 seconds.append(time.perf_counter() - started)
             size = checkpoints.newest.stat().st_size
         timing = Timing.of(seconds[1:])
-        every = max(60.0, timing.median / SHARE)
         rows.append({
-            "what": f"checkpoint of a {name} under AdamW", "seconds": timing.median,
-            "low": timing.low, "high": timing.high, "repeats": repeats, "bytes": size,
-            "percent_of_run": 100 * timing.median / every,
+            "what": f"checkpoint of a {name} under AdamW, {size / 1e6:.1f} MB, ms",
+            "ours": 1e3 * timing.median, "spread": timing.spread,
+        })  # fmt: skip
+        every = max(grid.default().checkpoint_every, timing.median / SHARE)
+        rows.append({
+            "what": f"checkpoints of a {name} under AdamW, % of a run",
+            "ours": 100 * timing.median / every, "spread": timing.spread,
+            "target": 100 * SHARE, "lower_is_better": True,
         })  # fmt: skip
     return rows
 
@@ -96,10 +96,11 @@ def lost_work(kills: int, every: float) -> list[dict[str, Any]]:
             step = saved["trainer"]["step"] if saved else 0
             lost.append((done - step) * seconds)
     timing = Timing.of(lost)
-    return [{
-        "what": f"work lost by a kill, a checkpoint every {every:g} s", "seconds": timing.median,
-        "low": timing.low, "high": timing.high, "repeats": kills, "most": max(lost),
-    }]  # fmt: skip
+    what = f"work lost by a kill, a checkpoint every {every:g} s, seconds"
+    return [
+        {"what": what, "ours": timing.median, "spread": timing.spread},
+        {"what": f"{what}, most of {kills}", "ours": max(lost)},
+    ]
 
 
 def _count_steps(file: Path) -> None:
@@ -138,28 +139,15 @@ def submission(cells: int, per_job: int) -> list[dict[str, Any]]:
         started = time.perf_counter()
         subprocess.run(command, cwd=folder, env=os.environ | node.environment, check=True)
         seconds = time.perf_counter() - started
-    return [{
-        "what": f"submitting {cells} cells, {per_job} a job, from command to prompt",
-        "seconds": seconds, "low": seconds, "high": seconds, "repeats": 1,
-    }]  # fmt: skip
+    what = f"submitting {cells:,} cells, {per_job} a job, from command to prompt, seconds"
+    return [{"what": what, "ours": seconds}]
 
 
-def faults(repeats: int = 15) -> list[dict[str, Any]]:
+def faults(rounds: int) -> list[dict[str, Any]]:
     """Measure everything and return one row a figure."""
     return [
-        *checkpoint_cost(repeats),
-        *lost_work(kills=repeats, every=2.0),
+        *checkpoint_cost(5 * rounds),
+        *lost_work(kills=5 * rounds, every=2.0),
         *submission(1000, 8),
         *submission(10000, 16),
     ]
-
-
-if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    from benchmarks.__main__ import RESULTS, provenance
-
-    rows = faults()
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"rows": rows, "provenance": provenance()}, indent=1)
-    (RESULTS / "faults.json").write_text(text + "\n")
-    log.info(text)

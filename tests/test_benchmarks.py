@@ -7,7 +7,8 @@ import torch
 from conftest import build_config, make_trainer
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks import draw
+from benchmarks import draw, faults
+from benchmarks.__main__ import PARTS
 from benchmarks.measure import Timing, time_together
 from experiments import loop
 from optim import SGD, SGDW, Adam, AdamW
@@ -101,3 +102,14 @@ def test_a_target_is_met_from_the_side_that_is_better():
     assert draw.met({"ours": 0.4}) is None
     lines = draw.table({"part": {"rows": [{"what": "x", "ours": 2.5, "target": 2}]}}).splitlines()
     assert lines[2] == "| x | 2.5 |  |  |  |  | ≥ 2 | yes |"
+
+
+def test_what_safety_costs_is_a_part_of_the_benchmarks(tmp_path, monkeypatch):
+    monkeypatch.setattr(faults, "submission", lambda *size: [])
+    monkeypatch.setattr(faults, "lost_work", lambda **how: [])
+    monkeypatch.setattr(faults, "NETWORKS", {"small one": ("task=modular", "model.width=8")})
+    results = {"faults": {"rows": PARTS["faults"]("data", "cache", 1)}}
+    assert "| checkpoints of a small one under AdamW, % of a run |" in draw.table(results)
+    assert [draw.met(row) for row in results["faults"]["rows"]] == [None, True]
+    draw.figure(results, tmp_path / "picture")  # of a target that is met a hundred times over
+    assert (tmp_path / "picture.svg").stat().st_size > 0

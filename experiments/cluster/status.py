@@ -12,7 +12,7 @@ from experiments import failure, lock
 from experiments.cluster import queue, submission
 from experiments.cluster.queue import Task
 from experiments.errors import UserError
-from experiments.runs_table import DIVERGED, FINISHED
+from experiments.runs_table import DIVERGED, FINISHED, NAME
 
 RUNNING, QUEUED, FAILED, MISSING = "running", "queued", "failed", "missing"
 ORDER = (FINISHED, DIVERGED, RUNNING, QUEUED, FAILED, MISSING)
@@ -31,8 +31,8 @@ class CellStatus:
 def status_of(options: Mapping[str, Any]) -> str:
     """Return the status that the keys of ``configs/analyze`` ask for, as text."""
     name, runs_dir = options["experiment"], options["runs_dir"]
-    if name == "???":
-        raise UserError("give experiment=NAME")
+    if not NAME.fullmatch(name):
+        raise UserError(f"give experiment=NAME, the name of a sweep, got {name!r}")
     return text(name, status(name, runs_dir, options["results_dir"]), Path(runs_dir) / name)
 
 

@@ -10,7 +10,7 @@ import pytest
 from experiments import failure
 from experiments.cluster import queue, submission
 from experiments.cluster.queue import Task
-from experiments.cluster.status import status, text
+from experiments.cluster.status import status, status_of, text
 from experiments.errors import UserError
 from experiments.lock import Lock
 
@@ -128,6 +128,14 @@ def test_a_slurm_that_does_not_answer_is_named_and_the_rest_is_told(fake_queue):
     (cell,) = status("x", "runs", "results")
     assert cell.state == "missing"
     assert cell.reason.startswith("Slurm cannot be asked (squeue: ")
+
+
+@pytest.mark.parametrize("name", ["???", "", "../x", "a/b", "..", "x" * 300])
+def test_the_status_of_what_is_no_sweep_is_refused(in_tmp, name):
+    prepared()
+    options = {"experiment": name, "runs_dir": "runs", "results_dir": "results"}
+    with pytest.raises(UserError, match="give experiment=NAME"):
+        status_of(options)
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ class SlurmLauncher(Launcher):
         if per_job > self.cells_per_job:
             log.info("%d cells a job, since an array here has at most %d jobs", per_job, limit)
         code = (provenance.commit(), provenance.sources())
-        work = [(cell.job, cell.folder) for cell in cells]
+        work = [(self._on_gpu(cell.job), cell.folder) for cell in cells]
         made = submission.prepare(sweep, self.config.name, work, per_job, code)
         side = self.gpus * self.jobs_per_gpu or self.cpus
         shards = [
@@ -109,6 +109,11 @@ class SlurmLauncher(Launcher):
         log.info("how they are: python analyze.py experiment=%s status=true", self.config.name)
         if self.redraw:
             self._redraw_after(made, job)
+
+    def _on_gpu(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Let a cell that asks for a GPU fail where there is none, not creep along on the CPU."""
+        auto = self.gpus and job["device"] == "auto"
+        return job | {"device": "cuda"} if auto else job
 
     def _executor(self, made: submission.Submission, **parameters: Any) -> Any:
         from submitit import SlurmExecutor

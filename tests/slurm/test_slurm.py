@@ -181,13 +181,17 @@ def test_cells_are_dealt_to_the_gpus_that_slurm_gave_their_job(plain_lab):
     lab.sweep("shared", "seed=range(4)", *LONG, gpus=2, jobs_per_gpu=2, cells_per_job=4)
     assert dealt(range(4)) == [f"cuda:{i} of 0,1" for i in (0, 1, 0, 1)]  # at one time
     lab.sweep("alone", "seed=range(4,6)", *LONG, gpus=1, cells_per_job=1)
-    lab.until(lambda: lab.states("alone") == {"queued": 2})
-    assert "Resources" in lab.status("alone")[4][1]  # there are no more GPUs
+    assert not (lab.folder / "gpu-4").exists()  # there are no more GPUs
     lab.node.ask("scancel", submission.submissions(lab.folder / "runs" / "shared")[0].job)
     assert sorted(dealt((4, 5))) == ["cuda:0 of 0", "cuda:0 of 1"]
-    lab.remove("slow")
-    lab.until_idle()
-    assert lab.states("alone") == {"finished": 2}
+
+
+def test_a_cell_that_finds_no_gpu_where_its_job_asked_for_one_fails_and_says_so(plain_lab):
+    plain_lab.sweep("blind", "seed=0", gpus=1)
+    plain_lab.until_idle()
+    state, reason = plain_lab.status("blind")[0]
+    assert state == "failed"
+    assert reason.startswith("device must be auto, cpu or a GPU that is here, got cuda")
 
 
 def restarts(lab, name):

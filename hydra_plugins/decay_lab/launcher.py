@@ -17,7 +17,7 @@ from experiments.progress import progress_bar
 
 log = logging.getLogger(__name__)
 
-GRACE = 4.0  # seconds that cells have to save after Ctrl-C
+GRACE = 3.5  # seconds that cells have to save after Ctrl-C, which shall end all within five
 
 
 class LocalLauncher(Launcher):

@@ -6,7 +6,6 @@ import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from experiments import build, grid
 from experiments.device import device_name, resolve_device, resolve_precision
 from experiments.errors import UserError
 from experiments.loop import Diverged, Trainer
-from experiments.node import side_by_side
+from experiments.node import slots
 from experiments.progress import progress_bar
 
 SECONDS = 10.0  # that the steps of each kind of cell are timed
@@ -94,7 +93,7 @@ def report(name: str, seconds: float = SECONDS) -> str:
         for cells in alike.values():
             kinds.append(price(cells, device, seconds))
             bar.update()
-    processes = side_by_side([(job, Path()) for job in jobs], "auto", 1)[1]
+    processes = min(len(slots(jobs[0]["device"], "auto", 1)), len(jobs))
     return text(name, kinds, processes, _conditions(jobs[0], device, seconds))
 
 

@@ -1,31 +1,24 @@
-"""How many cells a machine runs side by side, and on which of its GPUs."""
+"""How many cells a machine runs side by side, and on which of its devices."""
 
 import os
-from collections.abc import Sequence
 
 from experiments.errors import UserError
-from experiments.pool import Cell
 
 
-def side_by_side(
-    cells: Sequence[Cell], jobs: int | str, jobs_per_gpu: int
-) -> tuple[list[Cell], int]:
-    """Deal the cells to the GPUs of this machine in turn; also return how many run at a time.
+def slots(device: str, jobs: int | str, jobs_per_gpu: int) -> list[str]:
+    """Return the device of every place where a cell can run at a time.
 
     Args:
-        cells: All with the same ``device`` in their configuration.
-        jobs: Processes, or ``auto``: ``jobs_per_gpu`` for every GPU, else one a CPU core.
-        jobs_per_gpu: Processes that share a GPU.
+        device: What the cells' configurations say. ``auto`` and ``cuda`` are dealt to the GPUs of
+            this machine in turn, if there are any; else every place has what they say.
+        jobs: Places, or ``auto``: ``jobs_per_gpu`` for every GPU, else one a CPU core.
+        jobs_per_gpu: Places that share a GPU.
     """
-    gpus = _gpus(cells[0][0]["device"])
-    workers = jobs
-    if workers == "auto":
-        workers = len(gpus) * jobs_per_gpu or len(os.sched_getaffinity(0))
-    dealt = [
-        (config | {"device": f"cuda:{gpus[i % len(gpus)]}"} if gpus else config, folder)
-        for i, (config, folder) in enumerate(cells)
-    ]
-    return dealt, min(int(workers), len(cells))
+    gpus = _gpus(device)
+    if jobs == "auto":
+        jobs = len(gpus) * jobs_per_gpu or len(os.sched_getaffinity(0))
+    devices = gpus or [device]
+    return [devices[i % len(devices)] for i in range(int(jobs))]
 
 
 def at_least_one(key: str, value: int | float) -> None:
@@ -38,10 +31,10 @@ def at_least_one(key: str, value: int | float) -> None:
         raise UserError(f"{key} must be at least 1, got {value}")
 
 
-def _gpus(device: str) -> list[int]:
-    """Return the indices of the GPUs to use; none for a CPU."""
+def _gpus(device: str) -> list[str]:
+    """Return the GPUs to use; none for a CPU."""
     if device not in ("auto", "cuda"):
-        return []
+        return [device] if device.startswith("cuda:") else []
     import torch
 
-    return list(range(torch.cuda.device_count()))
+    return [f"cuda:{i}" for i in range(torch.cuda.device_count())]

@@ -48,14 +48,15 @@ class Outcome:
     busy: bool = False
 
 
-def run_cells(cells: Sequence[Cell], workers: int, grace: float) -> Iterator[Outcome]:
+def run_cells(cells: Sequence[Cell], slots: Sequence[str], grace: float) -> Iterator[Outcome]:
     """Run every cell to its end, and yield what became of each as it ends.
 
     A cell that raises or is killed stops no other; the reason is left in its folder.
 
     Args:
         cells: What to run.
-        workers: Processes, the only ones that this process has started by multiprocessing.
+        slots: The device of each process; there may be none that this process has started by
+            multiprocessing beside them. No device has more cells at a time than it has slots.
         grace: Seconds that a cell has to save when this process is asked to stop.
 
     Raises:
@@ -68,33 +69,37 @@ def run_cells(cells: Sequence[Cell], workers: int, grace: float) -> Iterator[Out
         while left:
             before = len(left)
             with suppress(BrokenProcessPool):
-                for outcome in _in_one_pool(left, workers, grace):
+                for outcome in _in_one_pool(left, slots, grace):
                     del left[outcome.index]
                     yield outcome
             if len(left) == before:
                 raise UserError("the processes that should run the cells do not start")
 
 
-def _in_one_pool(cells: Mapping[int, Cell], workers: int, grace: float) -> Iterator[Outcome]:
+def _in_one_pool(
+    cells: Mapping[int, Cell], slots: Sequence[str], grace: float
+) -> Iterator[Outcome]:
     """Run cells as long as the pool lives.
 
     Raises:
         BrokenProcessPool: A process cannot be started, or one ended when none had a cell.
     """
-    waiting = deque(cells.items())
-    running: dict[Future, int] = {}
+    waiting, free = deque(cells.items()), deque(slots)
+    running: dict[Future, tuple[int, str]] = {}
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPool(min(workers, len(cells)), initializer=_begin, context=context)
+    pool = ProcessPool(min(len(slots), len(cells)), initializer=_begin, context=context)
     try:
         while waiting or running:
-            while waiting and len(running) < workers:
-                index, cell = waiting.popleft()
+            while waiting and free:
+                (index, (config, folder)), device = waiting.popleft(), free.popleft()
+                cell = (index, config | {"device": device}, folder)
                 with interrupt.blocked():  # in what starts here, until it can take them
-                    running[pool.schedule(_run, (index, *cell))] = index
+                    running[pool.schedule(_run, cell)] = index, device
             done, _ = wait(running, POLL, FIRST_COMPLETED)
             interrupt.raise_if_received()
             for future in done:
-                index = running.pop(future)
+                index, device = running.pop(future)
+                free.append(device)
                 yield _outcome(future, index, cells[index][1])
             if not pool.active:
                 raise BrokenProcessPool

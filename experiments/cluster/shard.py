@@ -12,7 +12,7 @@ from submitit.helpers import DelayedSubmission
 from experiments import interrupt, pool, provenance
 from experiments.cluster import queue, submission
 from experiments.interrupt import Interrupted
-from experiments.node import side_by_side
+from experiments.node import slots
 from experiments.record import settled
 
 log = logging.getLogger(__name__)
@@ -62,11 +62,11 @@ class Shard:
         if not cells:
             return
         log.info("%d of %d cells to run", len(cells), self.shard[1] - self.shard[0])
-        work, workers = side_by_side(cells, self.jobs, self.jobs_per_gpu)
-        for outcome in pool.run_cells(work, workers, self.grace):
+        places = slots(cells[0][0]["device"], self.jobs, self.jobs_per_gpu)
+        for outcome in pool.run_cells(cells, places, self.grace):
             said = outcome.failure or "ended"
             log.log(logging.ERROR if outcome.failure else logging.INFO, "%s: %s",
-                    work[outcome.index][1], said)  # fmt: skip
+                    cells[outcome.index][1], said)  # fmt: skip
 
     def _compare_code(self) -> None:
         """Say so if the code is not what it was at submission."""

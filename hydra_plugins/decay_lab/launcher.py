@@ -12,7 +12,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from experiments import pool
 from experiments.compose import Cell, compose
 from experiments.errors import UserError
-from experiments.node import at_least_one, side_by_side
+from experiments.node import at_least_one, slots
 from experiments.progress import progress_bar
 
 log = logging.getLogger(__name__)
@@ -50,12 +50,11 @@ class LocalLauncher(Launcher):
         cells = compose(self.loader, job_overrides, self.config.hydra.overrides.hydra)
         if not cells:
             return []
-        work, workers = side_by_side(
-            [(cell.job, cell.folder) for cell in cells], self.jobs, self.jobs_per_gpu
-        )
+        work = [(cell.job, cell.folder) for cell in cells]
+        places = slots(cells[0].job["device"], self.jobs, self.jobs_per_gpu)
         results = [JobReturn(overrides=cell.overrides) for cell in cells]
         with logging_redirect_tqdm(), progress_bar(len(cells), "cell") as bar:
-            for outcome in pool.run_cells(work, workers, GRACE):
+            for outcome in pool.run_cells(work, places, GRACE):
                 _fill(results[outcome.index], outcome, cells[outcome.index])
                 bar.update()
         return results

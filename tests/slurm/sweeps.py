@@ -39,7 +39,7 @@ def given():
 
 def fake_gpus(module):
     if Path("gpus").exists():
-        module._gpus = lambda device: list(range(len(given().split(","))))
+        module._gpus = lambda device: [f"cuda:{i}" for i, _ in enumerate(given().split(","))]
 
 def sabotage(module):
     run, step = module.run_cell, module.Trainer._train_step

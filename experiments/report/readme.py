@@ -1,6 +1,7 @@
 """The README of a results folder: what was run, the figures, the numbers, where they come from."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pandas as pd
 
@@ -35,6 +36,12 @@ Of wd* ~ steps^-p: p is 1/2 if the paper's normalization makes the best decay th
 budgets, 1 if what stays is the averaging time as a share of the run. Brackets are 95 % bootstrap
 intervals over seeds, or over the noise of a run. `findings.csv` has every number; formulas are in
 `contrast.py`, `equal_loss.py`, `budget.py` and `speed.py` of `experiments/report`."""
+
+
+def read_note(folder: Path) -> str:
+    """Return what a person has written in NOTE.md of a folder of results; '' if nothing."""
+    file = folder / "NOTE.md"
+    return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
 def readme(

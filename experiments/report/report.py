@@ -111,7 +111,7 @@ def _fill(
 ) -> list[str]:
     """Add every table and figure to ``contents``; return the lines to print."""
     settings = measured[0].settings
-    note = (folder / "NOTE.md").read_text() if (folder / "NOTE.md").exists() else ""
+    note = readme.read_note(folder)
     figures: dict[str, str] = {}
     for name, panels_of_page in summary.pages(measured).items():
         page = Page(name, panels_of_page, points, _first(note))

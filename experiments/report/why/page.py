@@ -31,7 +31,7 @@ the weight that decay takes: ηλ under SGDW and AdamW, about ηαλ/(1−β₁)
 ## What the probe saw
 
 {pictures}
-
+{note}
 ## Claims
 
 {claims}
@@ -94,6 +94,7 @@ class Parts:
         looks: Looks a run.
         arms: From ``factors.arms``, of each factorial by experiment.
         scales: Rows of text of the loss scales.
+        note: What the reader must know of the data.
     """
 
     pictures: Mapping[str, str]
@@ -102,6 +103,7 @@ class Parts:
     looks: int
     arms: Mapping[str, pd.DataFrame]
     scales: summary.Table
+    note: str = ""
 
 
 def page(parts: Parts) -> str:
@@ -120,6 +122,7 @@ def page(parts: Parts) -> str:
     seeds = sorted(int(seed) for seed in parts.runs["seed"].unique())
     return PAGE.format(
         pictures="\n\n".join(pictures),
+        note=f"\n{parts.note.strip()}\n" if parts.note else "",
         claims=summary.markdown(parts.claims),
         looks=parts.looks,
         seeds=f"Seeds {', '.join(map(str, seeds))}." if len(seeds) > 1 else "One seed.",

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from experiments.errors import UserError
-from experiments.report import picture, side_table, summary, table
+from experiments.report import picture, readme, side_table, summary, table
 from experiments.report.why import claims, factors, page, panels, probes, shares
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,15 @@ def report(runs_dir: Path, results_dir: Path) -> str:
         scales = factors.scale_rows(moved)
         for kind, data in picture.render(factors.scale_picture(moved)).items():
             contents[folder / f"loss_scale.{kind}"] = data
-    parts = page.Parts(pictures, shown, per_run, looks.groupby("id").size().max(), arms, scales)
+    parts = page.Parts(
+        pictures,
+        shown,
+        per_run,
+        looks.groupby("id").size().max(),
+        arms,
+        scales,
+        readme.read_note(folder),
+    )
     text = page.page(parts)
     contents[results_dir.parent / "docs" / "why.md"] = text
     for path, content in contents.items():

@@ -3,7 +3,9 @@
 import io
 import pickle
 import signal
+import string
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ import torch
 from omegaconf import OmegaConf, open_dict
 
 from experiments import build, grid, loop
-from experiments.tasks import cifar, imagenet32
+from experiments.tasks import cifar, imagenet32, text
 from experiments.tasks.image_cache import Images
 
 #: Overrides under which a run of modular addition takes a fraction of a second.
@@ -131,6 +133,13 @@ def blank_images(monkeypatch):
         ]
         blank = Images(*arrays, "blank")
         monkeypatch.setattr(module, "load", lambda *arguments, blank=blank: blank)
+
+
+@pytest.fixture
+def blank_text(monkeypatch):
+    """Shakespeare at about his full length, one letter after the other."""
+    monkeypatch.setattr(text, "shakespeare_file", lambda data_dir: Path(data_dir))
+    monkeypatch.setattr(text, "read_text", lambda file: string.printable * 11_000)
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def test_a_preset_is_named_after_its_file_and_sweeps_known_keys(name):
 
 @pytest.mark.parametrize("name", [n for n in entries("experiment") if n != "adhoc"])
 def test_the_cells_of_a_preset_compose_to_folders_of_their_own_and_pass_the_checks(
-    name, blank_images
+    name, blank_images, blank_text
 ):
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra._internal.utils import create_config_search_path

@@ -6,11 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.report import coordinates, equal_loss, style
-from experiments.report.heatmap import number
+from experiments.report import coordinates, decay_axis, equal_loss, style
 from experiments.report.learning_curves import chosen
 from experiments.report.measure import Measured
-from experiments.report.picture import unit
+from experiments.report.units import unit
 
 #: Lines whose legend finds room among them; that of more stands below.
 WITHIN = 4
@@ -25,15 +24,13 @@ def against_decay(page: Sequence[Measured], *, ax: Axes) -> Axes:
         page: Panels whose decay has one meaning and so one axis.
         ax: Axes to draw on. Nothing is saved or shown.
     """
-    metric, ticks = page[0].settings.metric, {}
-    start = min((np.log2(wd) for one in page for wd in one.panel.cells["wd"] if wd > 0), default=0)
+    metric = page[0].settings.metric
     optims = [one.panel.optim for one in page]
     lines = zip(page, style.dashes(optims), style.tints(optims), strict=True)
     for one, dash, colour in lines:
         cells = chosen(one, best_only=False).dropna(subset=[metric]).sort_values("wd")
         decayed = cells["wd"] > 0
-        x = np.where(decayed, np.log2(cells["wd"].where(decayed, 1)), start - 1.6)
-        ticks |= dict(zip(x, cells["wd"], strict=True))
+        x = decay_axis.positions(cells["wd"], page)
         look = {"color": colour, "ms": 3.5, "lw": 1.2, "capsize": 1.5}
         for part, line in ((decayed, dash), (~decayed, "")):
             drawn = cells[part]
@@ -44,11 +41,7 @@ def against_decay(page: Sequence[Measured], *, ax: Axes) -> Axes:
             best = int(cells[metric].to_numpy().argmin())
             star = {"color": look["color"], "mec": "white", "mew": 0.5, "ms": 9, "zorder": 3}
             ax.plot(x[best], cells[metric].iloc[best], marker="*", **star)
-    places = sorted(ticks)[:: -(-len(ticks) // 7)] if ticks else []
-    ax.set_xticks(places, [number(ticks[place]) for place in places])
-    first = page[0].panel.runs.iloc[0]
-    label = coordinates.label("typed", first["convention"], first["decay"])
-    ax.set_xlabel(label, fontsize=style.FONT)
+    decay_axis.label(ax, page)
     ax.set_ylabel(unit(metric), fontsize=style.FONT)
     outside = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)} if len(page) > WITHIN else {}
     ax.legend(frameon=False, fontsize=style.FONT - 1, **outside)

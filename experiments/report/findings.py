@@ -6,18 +6,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from experiments.report import budget, contrast, equal_loss, speed, style, summary
+from experiments.report import budget, contrast, equal_loss, speed, style, summary, units
 from experiments.report.bootstrap import Noise
 from experiments.report.cells import MISSING
 from experiments.report.estimate import Estimate, draws
 from experiments.report.measure import Measured
 
 RESTARTS, COSINE, CONSTANT = "warm_restarts", "cosine", "constant"
-#: Kind of finding -> what the number is, with its unit.
+#: Kind of finding -> what the number is, with its unit; {metric} and {unit} are the report's.
 KINDS = {
-    "best_difference": "second's best error minus the first's, points",
-    "gain": "what the second saves of the first's best error, %",
-    "schedule_helps": "how much more a cosine gives the second than the first, points",
+    "best_difference": "second's best {metric} minus the first's, {unit}",
+    "gain": "what the second saves of the first's best {metric}, %",
+    "schedule_helps": "how much more a cosine gives the second than the first, {unit}",
     "equal_loss": "second's test error minus the first's at equal training loss, points",
     "exponent": "p of wd* ~ steps^-p",
     "exponent_drop": "size of p, raw wd minus normalized wd",
@@ -76,13 +76,14 @@ def table(found: Sequence[Finding]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["figure", "kind", "of", "where", *numbers])
 
 
-def rows(found: Sequence[Finding]) -> summary.Table:
+def rows(found: Sequence[Finding], metric: str) -> summary.Table:
     """Return findings as text under a head: what of whom, the number, n and what to know of it."""
+    known = {"metric": metric.split("_")[1], "unit": units.difference(metric)}
     body = [
         [
             _subject(one),
-            KINDS[one.kind],
-            one.estimate.text(),
+            KINDS[one.kind].format(**known),
+            one.estimate.text(units.decimals(metric) if "{unit}" in KINDS[one.kind] else 2),
             str(one.estimate.n),
             one.estimate.reason or one.estimate.note,
         ]
@@ -215,7 +216,7 @@ def _restarts(page: Sequence[Measured], points: pd.DataFrame) -> Iterator[Findin
 
 def best_curve(one: Measured, points: pd.DataFrame) -> pd.DataFrame:
     """Return the learning curves of the seeds of a panel's best cell: seed and the points."""
-    best = summary.best_cell(one.panel.cells, "test_error")
+    best = summary.best_cell(one.panel.cells, one.settings.metric)
     runs = one.panel.runs
     if best is not None:
         runs = runs[(runs["lr"] == best["lr"]) & (runs["wd"] == best["wd"])]

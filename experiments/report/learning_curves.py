@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from experiments.report import style, summary
 from experiments.report.heatmap import number
 from experiments.report.measure import Measured
-from experiments.report.picture import unit
+from experiments.report.units import unit
 
 #: Pages of more panels than this show the best cell of each; fewer show every decay.
 FEW = 2
@@ -18,7 +18,7 @@ FEW = 2
 
 def chosen(one: Measured, best_only: bool) -> pd.DataFrame:
     """Return the cells of a panel to draw: its best, or all decays at the lr of its best."""
-    best = summary.best_cell(one.panel.cells, "test_error")
+    best = summary.best_cell(one.panel.cells, one.settings.metric)
     if best is None:
         return one.panel.cells.iloc[:0]
     cells = one.panel.cells[one.panel.cells["lr"] == best["lr"]]

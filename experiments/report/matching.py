@@ -8,6 +8,7 @@ import pandas as pd
 
 from experiments.report import coordinates
 from experiments.report.cells import Panel
+from experiments.report.units import decimals
 from experiments.runs_table import FINISHED
 
 #: Two decays are the same when they differ by less than this, relatively.
@@ -16,11 +17,12 @@ SAME = 0.01
 
 @dataclass(frozen=True)
 class Match:
-    """Two panels and ``pairs``: lr, lambda, seed, the error of each, and second minus first."""
+    """Two panels and ``pairs``: lr, lambda, seed, the ``value`` of each, and second minus first."""
 
     first: Panel
     second: Panel
     pairs: pd.DataFrame
+    value: str
 
     def text(self) -> str:
         """Say in one line how far the two are apart over their matching runs."""
@@ -28,10 +30,11 @@ class Match:
         d = self.pairs["difference"]
         if not len(d):
             return f"{names}: no matching runs"
-        text = f"{names}: {len(d)} matching runs, mean difference {d.mean():+.2f}"
+        places = decimals(self.value)
+        text = f"{names}: {len(d)} matching runs, mean difference {d.mean():+.{places}f}"
         if len(d) > 1:
             half = 1.96 * d.std(ddof=1) / np.sqrt(len(d))
-            text += f" ± {half:.2f} (95 %), largest {d.abs().max():.2f}"
+            text += f" ± {half:.{places}f} (95 %), largest {d.abs().max():.{places}f}"
         return text
 
 
@@ -39,11 +42,9 @@ def matches(panels: Sequence[Panel], value: str) -> list[Match]:
     """Pair every decoupled panel with its lr-coupled namesake (``adamw``, ``torch_adamw``)."""
     found = {panel.optim: panel for panel in panels if list(panel.key)[1:] in ([], ["convention"])}
     return [
-        Match(
-            panel, found["torch_" + optim], match(panel.runs, found["torch_" + optim].runs, value)
-        )
+        Match(panel, twin, match(panel.runs, twin.runs, value), value)
         for optim, panel in found.items()
-        if "torch_" + optim in found and (panel.runs["convention"] == "decoupled").all()
+        if (twin := found.get("torch_" + optim)) and (panel.runs["convention"] == "decoupled").all()
     ]
 
 

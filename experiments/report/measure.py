@@ -19,9 +19,13 @@ FIGURES = ("heatmap", "curves", "final", "scatter")
 
 @dataclass(frozen=True)
 class Settings:
-    """What a report is asked for; ``configs/analyze.yaml`` explains the keys."""
+    """What a report is asked for; ``configs/analyze.yaml`` explains the keys.
+
+    ``usual`` is the metric that the preset names, of which file names say nothing.
+    """
 
     metric: str = "test_error"
+    usual: str = "test_error"
     axis: str = "typed"
     tolerance: float = 2.0
     near: float = 0.5
@@ -57,7 +61,7 @@ class Settings:
     @property
     def suffixes(self) -> tuple[str, str]:
         """What file names say of the metric, and of metric and coordinate; '' for the usual."""
-        of = "" if self.metric == "test_error" else f"_{self.metric}"
+        of = "" if self.metric == self.usual else f"_{self.metric}"
         return of, of if self.axis == "typed" else f"{of}_{self.axis}"
 
     @property

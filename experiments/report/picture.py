@@ -3,8 +3,10 @@
 import io
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import matplotlib
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -12,12 +14,32 @@ from matplotlib.patches import Patch
 from experiments.report import coordinates, heatmap, style
 from experiments.report.cells import PROTOCOL
 from experiments.report.measure import Measured
+from experiments.report.units import unit
 
 #: Settings of the protocol that a page spreads over its columns; optimizers go down then.
 ACROSS = ("schedule", "epochs", "train_size", "batch_size")
 PANEL_WIDTH, PANEL_HEIGHT = 1.85, 1.65
 SPLITS = {"test": "test set", "val": "validation split", "train": "training set"}
 Grid = list[list[Measured | None]]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What heatmaps colour by, where it is not a metric at the end of a run.
+
+    Attributes:
+        value: Column of the panels' cells.
+        norm: Colour scale of all panels.
+        label: Of the colour bar.
+        above: What the colour above the scale means.
+        caption: What a cell is.
+    """
+
+    value: str
+    norm: Normalize
+    label: str
+    above: str
+    caption: str
 
 
 def arrange(measured: Sequence[Measured]) -> Grid:
@@ -64,18 +86,21 @@ def scale_key(one: Measured) -> tuple:
     return key(one, ("figure", "task", "epochs", "train_size"))
 
 
-def heatmaps(grid: Grid, note: str = "") -> Figure:
+def heatmaps(grid: Grid, note: str = "", shown: Shown | None = None) -> Figure:
     """Draw a page of heatmaps with one colour scale for all panels of one task and budget.
 
     Args:
         grid: Panels with their statistics, in rows; None leaves a place empty.
         note: What the caption says beyond the metric, its split and the number of seeds.
+        shown: What to colour by; None is the metric.
 
     Returns:
         The figure, which is not saved.
     """
     measured = [one for row in grid for one in row if one is not None]
-    norms = {k: _norm(measured, k) for k in map(scale_key, measured)}
+    norms = {k: shown.norm if shown else _norm(measured, k) for k in map(scale_key, measured)}
+    shared = shown is not None or len(norms) == 1
+    value = shown.value if shown else measured[0].settings.metric
     height, width = len(grid), max(map(len, grid))
     lines = max(len(_title(one)) for one in measured)
     size = (0.75 + width * (PANEL_WIDTH + 0.4), 0.75 + height * (PANEL_HEIGHT + 0.5 + 0.13 * lines))
@@ -89,17 +114,17 @@ def heatmaps(grid: Grid, note: str = "") -> Figure:
             if one is None:
                 continue
             ax.set_visible(True)
-            _panel(ax, one, norms[scale_key(one)])
+            _panel(ax, one, value, norms[scale_key(one)])
             if one is row[0]:
                 ax.set_ylabel(r"learning rate $\alpha$", fontsize=style.FONT)
             elif row[0] and set(row[0].panel.cells["lr"]) == set(one.panel.cells["lr"]):
                 ax.tick_params(labelleft=False)
-            if len(norms) > 1:
+            if not shared:
                 _bar(figure, ax, ax, "")
-    if len(norms) == 1:
-        shown = [ax for ax in axes.flat if ax.get_visible()]
-        _bar(figure, shown, shown[0], unit(measured[0].settings.metric))
-    _legend(figure, measured, note, width)
+    if shared:
+        drawn = [ax for ax in axes.flat if ax.get_visible()]
+        _bar(figure, drawn, drawn[0], shown.label if shown else unit(value))
+    _legend(figure, measured, note, width, shown)
     return figure
 
 
@@ -109,11 +134,11 @@ def _title(one: Measured) -> list[str]:
     return [name] if len(name) < 27 else name.split(", ", 1)
 
 
-def _panel(ax, one: Measured, norm) -> None:
+def _panel(ax, one: Measured, value: str, norm: Normalize) -> None:
     panel, settings = one.panel, one.settings
     row, colour = one.row(settings.slope), style.colour(one.panel.optim)
     line = None if row["reason"] else one.line
-    options = {"value": settings.metric, "axis": settings.axis, "norm": norm}
+    options = {"value": value, "axis": settings.axis, "norm": norm}
     heatmap.heatmap(panel.cells, line=line, colour=colour, ax=ax, **options)
     first = panel.runs.iloc[0]
     label = coordinates.label(settings.axis, first["convention"], first["decay"])
@@ -152,12 +177,9 @@ def _bar(figure: Figure, axes, owner, label: str) -> None:
     bar.set_label(label, fontsize=style.FONT)
 
 
-def unit(metric: str) -> str:
-    """Return a metric with its unit: ``test error (%)``."""
-    return f"{metric.replace('_', ' ')} ({'%' if metric.endswith('error') else 'nats'})"
-
-
-def _legend(figure: Figure, measured: Sequence[Measured], note: str, width: int) -> None:
+def _legend(
+    figure: Figure, measured: Sequence[Measured], note: str, width: int, shown: Shown | None
+) -> None:
     """Explain the marks that are in use, and say what a cell is, beneath the panels."""
     states = {state for one in measured for state in one.panel.cells["status"]}
     kind = measured[0].settings.slope.split("_")[0]
@@ -175,8 +197,10 @@ def _legend(figure: Figure, measured: Sequence[Measured], note: str, width: int)
         "hidden": Patch(facecolor=style.HIDDEN, label="no number", **grey),
     }
     handles += [patch for state, patch in marks.items() if state in states]
+    if shown:
+        handles.append(Patch(facecolor=style.ABOVE, label=shown.above, **grey))
     look = {"columnspacing": 1.2, "handletextpad": 0.5, "borderaxespad": 0.2, "handlelength": 1.4}
-    text = caption(measured) + (f" {note}" if note else "")
+    text = (shown.caption if shown else caption(measured)) + (f" {note}" if note else "")
     figure.legend(
         handles=handles,
         loc="outside lower center",

@@ -132,7 +132,7 @@ def _fill(
         paper = counterpart.pairs(measured, folder.parent, settings.paper) if settings.paper else []
         options = {"note": note, "paper": paper, "remarks": remarks, "findings": found}
         contents["README.md"] = readme.readme(experiment, measured, runs, figures, **options)
-    told = [summary.aligned(findings.rows(found)), ""] if found else []
+    told = [summary.aligned(findings.rows(found, settings.metric)), ""] if found else []
     return [*_tables(experiment, measured), *told, *remarks]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from experiments.report import units
 from experiments.report.cells import MISSING, ranked
 from experiments.report.heatmap import number
 from experiments.report.measure import Measured
@@ -23,25 +24,33 @@ HEADS = {
 }
 DECOUPLING = ("ridge_slope", "threshold_slope", "top10_correlation", "freezing_cost")
 TUNING = ("near_share", "one_pass_regret", "best_of_10", "interaction_share")
+#: Statistics in the unit of the metric, which has decimals of its own.
+IN_UNITS = ("freezing_cost", "one_pass_regret", "best_of_10")
 #: What a note says when its number is not to be taken at face value.
 SHAKY = ("lower bound", "edge", "samples")
 Table = list[list[str]]
 
 
 def cells_table(measured: Sequence[Measured]) -> Table:
-    """Return the best cell of each panel and how many runs are done, as text under a head."""
+    """Return the best cell of each panel and how many runs are done, as text under a head.
+
+    A loss stands there in bits, too.
+    """
     metric = measured[0].settings.metric
-    head = ["", f"best {metric.replace('_', ' ')}", "at lr", "wd", "run noise"]
+    places, bits = units.decimals(metric), ["in bits"] if units.is_loss(metric) else []
+    head = ["", f"best {metric.replace('_', ' ')}", *bits, "at lr", "wd", "run noise"]
     rows = [[*head, "runs done", "missing", "diverged"]]
     for one in measured:
         best = best_cell(one.panel.cells, metric)
-        where = ["-", "-", "-"]
+        where = ["-"] * (3 + len(bits))
         if best is not None:
-            spread = f" ± {best['sd']:.2f}" if best["sd"] == best["sd"] else ""
-            where = [f"{best[metric]:.2f}{spread}", number(best["lr"]), number(best["wd"])]
+            value, spread = f"{best[metric]:.{places}f}", best["sd"]
+            value += f" ± {spread:.{places}f}" if spread == spread else ""
+            in_bits = [f"{best[metric] / units.BIT:.{places}f}" for _ in bits]
+            where = [value, *in_bits, number(best["lr"]), number(best["wd"])]
         status = one.panel.runs["status"]
         missing, diverged = int((status == MISSING).sum()), int((status == DIVERGED).sum())
-        noise = f"{one.noise.sd:.2f}" if one.noise else "-"
+        noise = f"{one.noise.sd:.{places}f}" if one.noise else "-"
         done = f"{len(status) - missing}/{len(status)}"
         rows.append([one.panel.name, *where, noise, done, str(missing), str(diverged)])
     return rows
@@ -52,8 +61,9 @@ def statistics_table(measured: Sequence[Measured], names: Sequence[str]) -> Tabl
     there = set(measured[0].table["statistic"])
     shown = [name for name in names if name in there]
     rows = [["", *(HEADS[name][0] for name in shown)]]
+    own = units.decimals(measured[0].settings.metric)
     for one in measured:
-        found = [estimate(one.row(name), HEADS[name][1]) for name in shown]
+        found = [estimate(one.row(n), own if n in IN_UNITS else HEADS[n][1]) for n in shown]
         rows.append([one.panel.name, *found])
     return rows
 

@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 
 from experiments.report import style
 from experiments.report.measure import Measured
-from experiments.report.picture import scale_key, unit
+from experiments.report.picture import scale_key
+from experiments.report.units import unit
 
 
 def tuning_curve(measured: Sequence[Measured], *, ax: Axes) -> Axes:

@@ -125,10 +125,10 @@ def test_missing_runs_are_said():
     (one, *_) = findings.findings(measured, NOTHING)
     assert "2 planned runs are missing" in one.estimate.note
     assert one.estimate.n == len(rows)
-    head, row = findings.rows([one])
+    head, row = findings.rows([one], "test_error")
     assert row == [
         ADAMS,
-        findings.KINDS["best_difference"],
+        "second's best error minus the first's, points",
         one.estimate.text(),
         "142",
         one.estimate.note,

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from experiments.errors import UserError
@@ -82,6 +83,27 @@ def frame(points: pd.DataFrame) -> pd.DataFrame:
     """
     typed = {"id": points["id"].astype("string"), "step": points["step"].astype("int64")}
     return pd.DataFrame(typed | side_table.numbers(points, COLUMNS[2:], WHAT))
+
+
+def thin(points: pd.DataFrame, level: float) -> pd.DataFrame:
+    """Keep what a logarithmic axis of steps shows, and what tells when a level is reached.
+
+    Of each run there stay the first point in every fourth of a doubling of steps, the last, and the
+    first at which the test error, and at which the training error, is at most ``level``. Points
+    that were thinned before stay as they are, also beside those that they were taken from.
+
+    Args:
+        points: As text, from ``merge``: sorted by run and step.
+        level: In percent.
+    """
+    typed = frame(points)
+    part = np.floor(4 * np.log2(typed["step"].clip(lower=1)))
+    kept = ~pd.DataFrame({"id": typed["id"], "part": part}).duplicated()
+    kept |= ~typed["id"].duplicated(keep="last")
+    for metric in ("test_error", "train_error"):
+        there = typed[metric] <= level
+        kept |= there & ~typed["id"].where(there).duplicated()
+    return points[kept.to_numpy()].reset_index(drop=True)
 
 
 def steps_to(curves: pd.DataFrame, level: float, metric: str = "test_error") -> pd.DataFrame:

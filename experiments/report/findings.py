@@ -106,22 +106,20 @@ def _protocol(one: Measured, *free: str) -> tuple:
     )
 
 
-def _groups(
-    page: Sequence[Measured], *free: str
-) -> Iterator[tuple[str, dict[str, list[Measured]]]]:
+def groups(page: Sequence[Measured], *free: str) -> Iterator[tuple[str, dict[str, list[Measured]]]]:
     """Yield each protocol's panels by optimizer, and how a reader would call the protocol."""
-    groups: dict[tuple, dict[str, list[Measured]]] = {}
+    found: dict[tuple, dict[str, list[Measured]]] = {}
     for one in page:
-        panels = groups.setdefault(_protocol(one, *free), {})
+        panels = found.setdefault(_protocol(one, *free), {})
         panels.setdefault(one.panel.optim, []).append(one)
-    for protocol, panels in groups.items():
+    for protocol, panels in found.items():
         shown = [(k, v) for k, v in protocol if k in ("schedule", "epochs", "task")]
-        varying = {k for k, v in shown if len({dict(p).get(k) for p in groups}) > 1}
+        varying = {k for k, v in shown if len({dict(p).get(k) for p in found}) > 1}
         names = [style.value_label(k, v.removesuffix(".0")) for k, v in shown if k in varying]
         yield ", ".join(names), panels
 
 
-def _pairs(panels: Mapping[str, list[Measured]]) -> Iterator[tuple[str, Measured, Measured]]:
+def pairs(panels: Mapping[str, list[Measured]]) -> Iterator[tuple[str, Measured, Measured]]:
     """Yield each L2 optimizer's one panel with its decoupled twin's."""
     for optim, own in panels.items():
         twin = panels.get(optim + "w", [])
@@ -146,8 +144,8 @@ def _noted(estimate: Estimate, *measured: Measured) -> Estimate:
 
 def _rivals(page: Sequence[Measured]) -> Iterator[Finding]:
     """Compare L2 with decoupled decay under each protocol."""
-    for where, panels in _groups(page):
-        for name, own, twin in _pairs(panels):
+    for where, panels in groups(page):
+        for name, own, twin in pairs(panels):
             best, n = (_best(own), _best(twin)), _count(own, twin)
             for kind, compare in (
                 ("best_difference", contrast.difference),
@@ -162,14 +160,14 @@ def _rivals(page: Sequence[Measured]) -> Iterator[Finding]:
 
 def _schedules(page: Sequence[Measured]) -> Iterator[Finding]:
     """Compare what a cosine gives to L2 and to decoupled decay."""
-    for where, panels in _groups(page, "schedule"):
+    for where, panels in groups(page, "schedule"):
         by_schedule: dict[str, dict[str, list[Measured]]] = {}
         for one in (one for group in panels.values() for one in group):
             schedule = by_schedule.setdefault(_schedule(one), {})
             schedule.setdefault(one.panel.optim, []).append(one)
         plain, cosine = (by_schedule.get(name, {}) for name in (CONSTANT, COSINE))
-        cosines = {name: pair for name, *pair in _pairs(cosine)}
-        for name, *pair in _pairs(plain):
+        cosines = {name: pair for name, *pair in pairs(cosine)}
+        for name, *pair in pairs(plain):
             if name in cosines:
                 four = (*pair, *cosines[name])
                 best = [_best(one) for one in four]
@@ -203,7 +201,7 @@ def _budgets(page: Sequence[Measured]) -> Iterator[Finding]:
 
 def _restarts(page: Sequence[Measured], points: pd.DataFrame) -> Iterator[Finding]:
     """Compare how soon a level is reached with restarts and without, each at its best cell."""
-    for where, panels in _groups(page, "schedule", "epochs"):
+    for where, panels in groups(page, "schedule", "epochs"):
         for optim, group in panels.items():
             by_schedule = {_schedule(one): one for one in group}
             if len(by_schedule) == len(group) and {COSINE, RESTARTS} <= set(by_schedule):

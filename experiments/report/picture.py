@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import matplotlib
-from matplotlib.colors import Normalize
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -172,7 +172,10 @@ def _bar(figure: Figure, axes, owner, label: str) -> None:
     look = {"extend": "max", "extendfrac": 0.03, "pad": 0.02, "fraction": 0.06}
     aspect = 20 * (1 + (len(axes) > 3 if isinstance(axes, list) else 0))
     bar = figure.colorbar(owner.collections[0], ax=axes, aspect=aspect, **look)
-    bar.ax.tick_params(labelsize=style.FONT - 1, length=2, pad=1.5)
+    bar.ax.tick_params(which="both", labelsize=style.FONT - 1, length=2, pad=1.5)
+    if isinstance(bar.norm, LogNorm):
+        bar.ax.yaxis.set_major_formatter("{x:g}")
+        bar.ax.yaxis.set_minor_formatter("{x:g}")
     bar.outline.set_visible(False)
     bar.set_label(label, fontsize=style.FONT)
 

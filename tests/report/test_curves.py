@@ -143,3 +143,20 @@ def test_a_report_keeps_curves_where_asked_and_needs_the_folders_no_more(tmp_pat
     folders["runs_dir"] = tmp_path / "none"
     analyze("toy", settings=Settings(samples=0, curves=True), **folders)
     assert file.read_bytes() == before
+
+
+def test_thinning_keeps_what_a_log_axis_shows_and_the_first_time_below_a_level():
+    steps = range(10, 1001, 10)
+    lines = [point(s, test_error=3.0 if s in (330, 340) else 50.0,
+                   train_error=0.0 if s >= 170 else 80.0) for s in steps]  # fmt: skip
+    full = pd.DataFrame([curves._point(name, line) for name in ("a", "b") for line in lines])
+    thinned = curves.thin(full, 5.0)
+    own = thinned[thinned["id"] == "a"]["step"].astype(int)
+    assert {10, 170, 330, 1000} <= set(own)
+    assert 340 not in set(own)
+    assert len(own) < 35
+    pd.testing.assert_frame_equal(
+        curves.steps_to(curves.frame(thinned), 5.0), curves.steps_to(curves.frame(full), 5.0)
+    )
+    pd.testing.assert_frame_equal(curves.thin(thinned, 5.0), thinned)
+    pd.testing.assert_frame_equal(curves.thin(curves.merge(thinned, full), 5.0), thinned)

@@ -14,7 +14,10 @@ from experiments.report.cells import Panel
 from experiments.report.surface import Surface, surface
 
 #: Kinds of pictures; ``experiments.report.pages`` draws them.
-FIGURES = ("heatmap", "curves", "final", "scatter")
+FIGURES = (
+    *("heatmap", "curves", "final", "scatter"),
+    *("losses", "steps", "accuracy", "ablation", "sensitivity"),
+)
 
 
 @dataclass(frozen=True)

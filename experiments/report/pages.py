@@ -2,25 +2,46 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.report import (
+    ablation,
+    accuracy,
     equal_loss,
     final_error,
+    grokking,
     learning_curves,
+    losses,
     picture,
     readme,
+    sensitivity,
     style,
     tuning_curves,
 )
-from experiments.report.measure import Measured, measure_one
+from experiments.report.grokking import Timed
+from experiments.report.measure import Measured, Settings, measure_one
+from experiments.report.section import Section
 
 TWIN = "The same {} runs in the paper's coordinate and in torch's"
 CURVES = "{}: training loss (mean over the batches of an interval) and test error, mean over seeds"
 FINAL = "{}: final test error against weight decay, at each panel's best learning rate"
 SCATTER = "{}: final test error against training loss, a point a cell"
+LOSSES = (
+    "{}: loss on the test set (above) and on the training set (below) over weight decay, a line a "
+    "learning rate, darker with more, mean over seeds; stars: the lowest"
+)
+ACCURACY = (
+    "{}: accuracy on the test set (solid) and on the training set (dotted) over steps at the "
+    "middle learning rate, a line a weight decay, mean over seeds"
+)
+ABLATION = "What changes when some parameters are spared from decay, with 95 % intervals"
+SENSITIVITY = (
+    "{}: {} over learning rate at one weight decay, mean over seeds with their standard deviation; "
+    "vertical lines: the best learning rates"
+)
 #: File name -> the figure, and its caption for the README or ''.
 Pictures = dict[str, tuple[Figure, str]]
 
@@ -48,18 +69,50 @@ class Page:
             "curves": self._curves,
             "final": self._final,
             "scatter": self._scatter,
+            "losses": self._losses,
+            "steps": self._steps,
+            "accuracy": self._accuracy,
+            "ablation": self._ablation,
+            "sensitivity": self._sensitivity,
         }
         drawn: Pictures = {}
-        for kind in self.panels[0].settings.figures:
+        for kind in self._settings.figures:
             drawn |= kinds[kind]()
         return drawn
 
+    def sections(self) -> list[Section]:
+        """Return what the README says besides, as far as the settings ask for it."""
+        kinds = {
+            "losses": lambda: losses.section(self.panels),
+            "steps": lambda: grokking.section(self._timed) if self._timed else None,
+            "ablation": lambda: ablation.section(self.panels),
+            "sensitivity": lambda: sensitivity.section(self.panels),
+        }
+        asked = (kinds[kind]() for kind in self._settings.figures if kind in kinds)
+        return [section for section in asked if section]
+
+    @cached_property
+    def _timed(self) -> list[Timed]:
+        """The panels in steps until they generalize; none without curves or a level."""
+        if self._settings.level is None or not self._has_points:
+            return []
+        return [grokking.timed(one, self.points) for one in self.panels]
+
+    @property
+    def _settings(self) -> Settings:
+        return self.panels[0].settings
+
+    @property
+    def _has_points(self) -> bool:
+        ids = pd.concat([one.panel.runs["id"] for one in self.panels])
+        return bool(self.points["id"].isin(ids).any())
+
     def _file(self, kind: str) -> str:
-        of, _ = self.panels[0].settings.suffixes
+        of, _ = self._settings.suffixes
         return (f"{self.name}_" if self.name else "") + kind + of
 
     def _heatmaps(self) -> Pictures:
-        of, suffix = self.panels[0].settings.suffixes
+        of, suffix = self._settings.suffixes
         heatmaps = picture.heatmaps(picture.arrange(self.panels), self.note)
         drawn = {(self.name or "heatmap") + suffix: (heatmaps, readme.page_caption(self.panels))}
         if both := twin(self.panels):
@@ -68,8 +121,7 @@ class Page:
         return drawn | {self._file("tuning"): (tuning_curves.tuning_curves(self.panels), "")}
 
     def _curves(self) -> Pictures:
-        ids = pd.concat([one.panel.runs["id"] for one in self.panels])
-        if not self.points["id"].isin(ids).any():
+        if not self._has_points:
             return {}
         figure = learning_curves.learning_curves(self.panels, self.points)
         return {self._file("curves"): (figure, CURVES.format(self._who()))}
@@ -84,6 +136,30 @@ class Page:
         return {
             self._file("scatter"): (final_error.scatter(self.panels), SCATTER.format(self._who()))
         }
+
+    def _losses(self) -> Pictures:
+        text = LOSSES.format(self._who())
+        return {self._file("losses"): (losses.figure(self.panels), text)}
+
+    def _steps(self) -> Pictures:
+        if not self._timed:
+            return {}
+        heatmaps = grokking.heatmaps(self._timed, self.note)
+        return {self._file("steps"): (heatmaps, f"{self._who()}. {grokking.caption(self._timed)}")}
+
+    def _accuracy(self) -> Pictures:
+        if not self._timed:
+            return {}
+        figure = accuracy.figure(self._timed, self.points)
+        return {self._file("accuracy"): (figure, ACCURACY.format(self._who()))}
+
+    def _ablation(self) -> Pictures:
+        return {self._file("ablation"): (ablation.figure(self.panels), ABLATION)}
+
+    def _sensitivity(self) -> Pictures:
+        metric = self._settings.metric.replace("_", " ")
+        text = SENSITIVITY.format(self._who(), metric)
+        return {self._file("sensitivity"): (sensitivity.figure(self.panels), text)}
 
     def _who(self) -> str:
         return ", ".join(dict.fromkeys(style.label(one.panel.optim) for one in self.panels))

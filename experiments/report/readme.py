@@ -54,6 +54,7 @@ def readme(
     paper: Sequence[Pair] = (),
     remarks: Sequence[str] = (),
     findings: Sequence[Finding] = (),
+    sections: Sequence[str] = (),
 ) -> str:
     """Return the README as markdown.
 
@@ -66,6 +67,7 @@ def readme(
         paper: Panels with the paper's, to set their numbers beside each other.
         remarks: Further remarks, one line each.
         findings: Comparisons of panels.
+        sections: What only some experiments have, as markdown.
     """
     parts = [HEAD, f"# {experiment}", note.strip()]
     parts += [f"![{text}]({name})\n\n*{text}*" for name, text in figures.items()]
@@ -77,6 +79,7 @@ def readme(
                 parts += [summary.markdown(summary.statistics_table(page, names))]
             lines = [*summary.reasons(page), *summary.notes(page)]
             parts += ["\n".join(f"- {line}" for line in lines)]
+    parts += sections
     if paper:
         parts += ["## Beside the paper", summary.markdown(beside(paper)), RANKS]
         parts += ["\n".join(f"- {line}" for line in unranked(paper))]

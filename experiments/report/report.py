@@ -23,6 +23,7 @@ from experiments.report import (
 from experiments.report.cells import Panel, panels
 from experiments.report.measure import Measured, Settings, measure
 from experiments.report.pages import Page
+from experiments.report.section import Section
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ def analyze(
     contents: dict[str, str | bytes] = {"runs.csv": table.render(rows)}
     points = curves.read(folder / "curves.csv")
     if settings.curves:
-        points = _curves(runs_dir / experiment, points)
+        points = _curves(runs_dir / experiment, points, settings.level)
         contents["curves.csv"] = side_table.render(points)
     typed = curves.frame(points)
     text = _fill(contents, experiment, measured, runs, typed, folder, with_readme)
@@ -92,12 +93,13 @@ def analyze(
     return Report("\n".join(text), paths)
 
 
-def _curves(runs: Path, committed: pd.DataFrame) -> pd.DataFrame:
-    """Return the committed points with those of the run folders."""
+def _curves(runs: Path, committed: pd.DataFrame, level: float | None) -> pd.DataFrame:
+    """Return the committed points with those of the run folders; few, where a level is asked."""
     found = curves.gather(runs)
     if found.corrupt:
         log.warning("skipped corrupt curves: %s", "; ".join(found.corrupt))
-    return curves.merge(committed, found.points)
+    points = curves.merge(committed, found.points)
+    return points if level is None else curves.thin(points, level)
 
 
 def _fill(
@@ -113,11 +115,14 @@ def _fill(
     settings = measured[0].settings
     note = readme.read_note(folder)
     figures: dict[str, str] = {}
+    sections: list[Section] = []
     for name, panels_of_page in summary.pages(measured).items():
         page = Page(name, panels_of_page, points, _first(note))
         for file, (figure, caption) in page.pictures().items():
             contents |= {f"{file}.{k}": data for k, data in picture.render(figure).items()}
             figures |= {f"{file}.png": caption} if caption else {}
+        sections += page.sections()
+    contents |= {one.file: summary.csv(one.data) for one in sections}
     of, suffix = settings.suffixes
     contents[f"decoupling{suffix}.csv"] = summary.csv(summary.tidy(measured))
     contents[f"tuning{of}.csv"] = summary.csv(summary.curves(measured))
@@ -131,9 +136,11 @@ def _fill(
     if with_readme:
         paper = counterpart.pairs(measured, folder.parent, settings.paper) if settings.paper else []
         options = {"note": note, "paper": paper, "remarks": remarks, "findings": found}
+        options["sections"] = [one.markdown() for one in sections]
         contents["README.md"] = readme.readme(experiment, measured, runs, figures, **options)
     told = [summary.aligned(findings.rows(found, settings.metric)), ""] if found else []
-    return [*_tables(experiment, measured), *told, *remarks]
+    special = [line for one in sections for line in [*one.text(), ""]]
+    return [*_tables(experiment, measured), *special, *told, *remarks]
 
 
 def _first(note: str) -> str:

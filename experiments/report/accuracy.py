@@ -42,7 +42,8 @@ def draw(one: Timed, points: pd.DataFrame, *, ax: Axes) -> Axes:
     look = {"weight": "bold", "color": style.colour(one.panel.optim)}
     ax.set_title(title, fontsize=style.FONT + 0.5, **look)
     look = {"frameon": False, "fontsize": style.FONT - 1.5, "title_fontsize": style.FONT - 1.5}
-    ax.legend(title="wd", loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1, **look)
+    if wds:
+        ax.legend(title="wd", loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1, **look)
     style.plain(ax)
     return ax
 

@@ -162,7 +162,8 @@ def _fastest(one: Timed) -> list[str]:
     if not len(one.there):
         return ["-"] * 4
     best = one.there.loc[one.there[STEPS].idxmin()]
-    own = one.runs[(one.runs["lr"] == best["lr"]) & (one.runs["wd"] == best["wd"])]
+    own = one.runs[one.runs["status"] == FINISHED]
+    own = own[(own["lr"] == best["lr"]) & (own["wd"] == best["wd"])]
     by_heart = 2.0 ** np.log2(own["by_heart"]).mean()
     return [f"{best[STEPS]:.0f}", number(best["lr"]), number(best["wd"]), f"{by_heart:.0f}"]
 

@@ -114,6 +114,24 @@ def test_a_run_without_points_is_left_out_and_missing_ones_are_no_bounds():
     assert (cell["status"], cell["bound"]) == ("missing", "")
 
 
+def test_a_sweep_that_has_begun_is_drawn_with_what_is_there(recwarn):
+    found, points = rows(seeds=(0,))
+    plan = [
+        {k: row[k] for k in ("lr", "wd")} | {"optim": optim, "seed": seed}
+        for row in found
+        for optim in ("adam", "adamw")
+        for seed in (0, 1)
+    ]
+    page = measure(panels(frame(found), "test_error", plan), SETTINGS)
+    begun = [grokking.timed(one, typed(points)) for one in page]
+    by_name = {row[0]: row for row in grokking.section(begun).table[1:]}
+    assert by_name["AdamW"][2:6] == ["50", "2e-3", "0.062", "100"]
+    assert by_name["Adam + L2"][1:6] == ["0 of 0", "-", "-", "-", "-"]
+    grokking.heatmaps(begun)
+    accuracy.figure(begun, typed(points))
+    assert not [str(one.message) for one in recwarn if "legend" in str(one.message)]
+
+
 def test_rivals_are_compared_task_by_task():
     kinds = [("adam", -2.0, "l2"), ("adamw", 0.0, "decoupled")]
     sweeps = [

@@ -133,7 +133,8 @@ def caption(found: Sequence[Timed]) -> str:
     """Say what a cell of the heatmap is."""
     seeds = max(one.panel.cells["n"].max() for one in found)
     accuracy = f"{100 - found[0].level:g} %"
-    return f"Steps until the test accuracy is {accuracy}; geometric mean over {seeds:g} seeds."
+    mean = "one seed" if seeds == 1 else f"geometric mean over {seeds:g} seeds"
+    return f"Steps until the test accuracy is {accuracy}; {mean}."
 
 
 def section(found: Sequence[Timed]) -> Section:

@@ -128,6 +128,7 @@ def test_a_sweep_that_has_begun_is_drawn_with_what_is_there(recwarn):
     assert by_name["AdamW"][2:6] == ["50", "2e-3", "0.062", "100"]
     assert by_name["Adam + L2"][1:6] == ["0 of 0", "-", "-", "-", "-"]
     grokking.heatmaps(begun)
+    assert grokking.caption(begun) == "Steps until the test accuracy is 95 %; one seed."
     accuracy.figure(begun, typed(points))
     assert not [str(one.message) for one in recwarn if "legend" in str(one.message)]
 

@@ -300,6 +300,19 @@ def test_the_arms_whose_decay_moves_are_told_from_those_whose_decay_stays():
     assert "or not at all, under AdamW; the cells do not say of Adam, L2 in v only." in text
 
 
+def test_a_best_cell_beside_diverged_ones_is_not_at_the_edge():
+    gone = dict.fromkeys(("test_error", "test_loss", "train_error", "train_loss"))
+    gone |= {"status": "diverged"}
+    rows = []
+    for lr, best in ((1e-3, 1e-2), (4e-3, 1e-3)):
+        for wd in (1e-4, 1e-3, 1e-2, 1e-1):
+            error = {"test_error": 20.0 if wd == best else 21.0} if wd <= best else gone
+            cell = {"optim": "adam", "lr": lr, "wd": wd, "id": f"{lr}{wd}", "optim.eps": 1e-8}
+            rows.append(run(**cell | error))
+    (slope,) = factors.arms(frame(rows))["slope"]
+    assert slope == pytest.approx(-np.log(10) / np.log(4))
+
+
 def test_the_page_shows_what_else_has_been_run(tmp_path):
     write(tmp_path / "runs" / "why", [run_of("adam", 1.0, s) for s in (0, 1)])
     write_runs(tmp_path / "runs" / "loss_scale", scaled_runs())

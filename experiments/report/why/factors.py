@@ -18,7 +18,7 @@ NEAR = 1.0
 #: Slope of log wd over log lr that counts as coupled: in proportion.
 COUPLED = -1.0
 SETTING = ["optim", "optim.eps"]
-CELL = ("lr", "wd", "test_error")
+CELL = ("lr", "wd", "test_error", "status")
 
 
 def runs_of(experiment: str, runs_dir: Path, results_dir: Path) -> pd.DataFrame | None:
@@ -158,12 +158,13 @@ def arm_verdict(found: pd.DataFrame) -> str:
     near = found["error"] <= found["error"].min() + NEAR
     moving, still = found["slope"] <= COUPLED, found["slope"] > COUPLED
     there, away = _named(found, near), _named(found, ~near)
+    unsaid = _named(found, ~moving & ~still) if (~moving & ~still).any() else ""
     do = "does" if (~near).sum() == 1 else "do"
     return (
         f"Within {NEAR:g} point of the best come {there}; {away} {do} not. "
         "As the learning rate grows, the right decay falls in proportion or faster under "
-        f"{_named(found, moving)}; more slowly, or not at all, under {_named(found, still)}; "
-        f"the cells do not say of {_named(found, ~moving & ~still)}."
+        f"{_named(found, moving)}; more slowly, or not at all, under {_named(found, still)}"
+        + (f"; the cells do not say of {unsaid}." if unsaid else ".")
     )
 
 

@@ -9,12 +9,13 @@ from multiprocessing import resource_tracker, spawn
 
 import pytest
 from conftest import build_config
+from naps import nap
 from pebble import ProcessPool
 
 from experiments.errors import UserError
 from experiments.interrupt import Interrupted
 from experiments.node import slots
-from experiments.pool import Outcome, run_cells
+from experiments.pool import run_cells
 
 
 def cells(folder, count=1):
@@ -58,7 +59,7 @@ def test_no_device_has_more_cells_at_a_time_than_slots(tmp_path, monkeypatch):
     schedule, running = ProcessPool.schedule, []
 
     def count(pool, function, cell):
-        future = schedule(pool, _sleep, cell)
+        future = schedule(pool, nap, cell)
         now = [device for started, device in running if not started.done()] + [cell[1]["device"]]
         assert max(now.count(device) for device in set(now)) == 1
         running.append((future, cell[1]["device"]))
@@ -69,11 +70,6 @@ def test_no_device_has_more_cells_at_a_time_than_slots(tmp_path, monkeypatch):
     outcomes = list(run_cells(work, slots=["cuda:0", "cuda:1"], grace=1))
     assert sorted(outcome.index for outcome in outcomes) == list(range(8))
     assert {device for _, device in running} == {"cuda:0", "cuda:1"}
-
-
-def _sleep(index, config, folder):
-    time.sleep(config["seconds"])
-    return Outcome(index)
 
 
 @pytest.mark.parametrize(

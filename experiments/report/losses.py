@@ -166,7 +166,4 @@ def figure(page: Sequence[Measured]) -> Figure:
 def _limits(page: Sequence[Measured], metric: str) -> tuple[float, float]:
     """Return the range of the cells, without those above a robust upper end."""
     runs = pd.concat([one.panel.runs for one in page])
-    values = runs.loc[runs["status"] == FINISHED, metric]
-    low, middle = values.min(), values.median()
-    high = min(values.max(), low + 3 * (middle - low))
-    return low - 0.05 * (high - low), high + 0.05 * (high - low)
+    return style.limits(runs.loc[runs["status"] == FINISHED, metric])

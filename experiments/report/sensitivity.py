@@ -213,7 +213,6 @@ def figure(page: Sequence[Measured]) -> Figure:
     metric = page[0].settings.metric
     losses = pd.concat([one.panel.cells[metric] for one in page]).dropna()
     if len(losses):
-        low, high = losses.min(), min(losses.max(), 3 * losses.median() - 2 * losses.min())
-        axes[0].set_ylim(low - 0.05 * (high - low), high + 0.1 * (high - low))
+        axes[0].set_ylim(*style.limits(losses, above=0.1))
     axes[0].set_ylabel(units.unit(metric), fontsize=style.FONT)
     return drawn

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, to_rgb
@@ -95,6 +96,18 @@ def tints(optims: Iterable[str]) -> list[tuple[float, float, float]]:
     optims = list(optims)
     left = {optim: iter(shades(optim, count)) for optim, count in Counter(optims).items()}
     return [next(left[optim]) for optim in optims]
+
+
+def limits(values: pd.Series, above: float = 0.05) -> tuple[float, float]:
+    """Return the range that an axis shows: of the values, without those beyond a robust upper end.
+
+    Args:
+        values: What is drawn.
+        above: Margin at the upper end, as a share of the range; it is 0.05 at the lower.
+    """
+    low, middle = values.min(), values.median()
+    high = min(values.max(), low + 3 * (middle - low))
+    return low - 0.05 * (high - low), high + above * (high - low)
 
 
 def plain(ax: Axes) -> None:

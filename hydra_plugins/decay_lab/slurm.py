@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 ROOT = Path(__file__).parents[2]
 LOOK = 5.0  # seconds between two looks at the queue
 KILL_MARGIN = 0.75  # share of the warning time that cells have to save
+EARLY = 30  # seconds that Slurm, which looks at its jobs so often, may warn too soon
 
 
 class SlurmLauncher(Launcher):
@@ -48,6 +49,11 @@ class SlurmLauncher(Launcher):
             at_least_one(f"hydra.launcher.{key}", value)
         if not memory_gb > 0 or gpus < 0 or max_timeouts < 0:
             raise UserError("hydra.launcher: memory_gb must be positive, gpus, max_timeouts >= 0")
+        if warning_seconds >= minutes * 60 - EARLY:
+            raise UserError(
+                f"hydra.launcher.warning_seconds={warning_seconds} would stop a job of {minutes} "
+                f"min as it starts; must be below {minutes * 60 - EARLY}"
+            )
         self.partition, self.minutes, self.gpus, self.cpus = partition, minutes, gpus, cpus
         self.memory_gb, self.array_parallelism = memory_gb, array_parallelism
         self.cells_per_job, self.jobs_per_gpu = cells_per_job, jobs_per_gpu

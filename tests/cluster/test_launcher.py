@@ -22,7 +22,7 @@ def test_every_launcher_entry_builds(name):
 
 @pytest.mark.parametrize(
     "word", ["minutes=0", "cpus=0", "cells_per_job=0", "jobs_per_gpu=0", "memory_gb=0", "gpus=-1",
-             "array_parallelism=0", "warning_seconds=0", "max_timeouts=-1"]
+             "array_parallelism=0", "warning_seconds=0", "warning_seconds=14370", "max_timeouts=-1"]
 )  # fmt: skip
 def test_a_key_out_of_range_is_named(word):
     with pytest.raises(Exception, match=word.split("=")[0]) as refused:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.report import style, units
-from experiments.report.estimate import Estimate, estimate, unidentified
+from experiments.report.estimate import Estimate, over_seeds
 from experiments.report.heatmap import number
 from experiments.report.measure import Measured
 from experiments.report.section import Section, row
@@ -26,8 +26,8 @@ COLOURS = dict(zip(SPARED, ("#1b9e77", "#7570b3"), strict=True))
 CELL = ["optim", "lr", "wd"]
 EXPLAINED = """\
 Every difference is that to a run of the same seed in which all parameters decay: below 0, sparing
-them is better. Brackets are 95 % bootstrap intervals over seeds ({samples} samples), deviations
-widened by sqrt(n / (n - 1)); those over all cells draw one set of seeds for all of them."""
+them is better. Brackets are 95 % intervals over seeds (Student's t); those over all cells are of
+each seed's mean over the cells."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,11 @@ class Difference:
     estimate: Estimate
 
 
-def differences(runs: pd.DataFrame, samples: int) -> Iterator[Difference]:
+def differences(runs: pd.DataFrame) -> Iterator[Difference]:
     """Yield each task's differences, cell by cell and over all cells.
 
     Args:
         runs: Typed runs table; unfinished and diverged runs are left out with their pair.
-        samples: Of the bootstrap.
     """
     for task, own in runs[runs["status"] == FINISHED].groupby("task", sort=True):
         for metric in METRICS:
@@ -67,36 +66,16 @@ def differences(runs: pd.DataFrame, samples: int) -> Iterator[Difference]:
             for spared in (name for name in SPARED if name in table):
                 away = (table[spared] - table[NONE]).unstack("seed").dropna(how="all")
                 for cell, values in away.iterrows():
-                    found = over_seeds(values.dropna().to_numpy(), samples)
+                    found = over_seeds(values.dropna())
                     yield Difference(task, metric, spared, cell, base[cell], found)
-                whole = away.dropna(axis=1).mean().to_numpy()
-                found = over_seeds(whole, samples, away.notna().sum().sum())
+                whole = away.dropna(axis=1)
+                found = over_seeds(whole.mean(), whole.size)
                 yield Difference(task, metric, spared, None, base.mean(), found)
-
-
-def over_seeds(values: np.ndarray, samples: int, n: int | None = None) -> Estimate:
-    """Return the mean over seeds (n,) with its bootstrap interval; of one seed without.
-
-    Args:
-        values: One number a seed.
-        samples: Of the bootstrap.
-        n: Pairs that it rests on, if more than one a seed.
-    """
-    seeds = len(values)
-    if not seeds:
-        return unidentified("no seed has both runs")
-    draws = np.zeros(0)
-    if seeds > 1:
-        pick = np.random.default_rng(0).integers(seeds, size=(samples, seeds))
-        away = (values - values.mean()) * np.sqrt(seeds / (seeds - 1))
-        draws = values.mean() + away[pick].mean(1)
-    return estimate(np.r_[values.mean(), draws], seeds if n is None else int(n))
 
 
 def section(page: Sequence[Measured]) -> Section:
     """Return all differences as a table, and each task's answer in a sentence."""
-    samples = page[0].settings.samples
-    found = list(differences(pd.concat([one.panel.runs for one in page]), samples))
+    found = list(differences(pd.concat([one.panel.runs for one in page])))
     head = ["", "", "lr", "wd", "all decay", *(f"{name} spared" for name in SPARED.values())]
     rows: dict[tuple, list[str]] = {}
     for one in found:
@@ -115,10 +94,9 @@ def section(page: Sequence[Measured]) -> Section:
         for one in found
     ]
     verdicts = [_verdict(one) for one in found if one.cell is None]
-    text = EXPLAINED.format(samples=samples)
     table = pd.DataFrame(data)
     title = "What is spared from decay"
-    return Section(title, [head, *rows.values()], text, verdicts, "ablation.csv", table)
+    return Section(title, [head, *rows.values()], EXPLAINED, verdicts, "ablation.csv", table)
 
 
 def _verdict(one: Difference) -> str:
@@ -168,7 +146,7 @@ def draw(found: Sequence[Difference], *, ax: Axes) -> Axes:
 def figure(page: Sequence[Measured]) -> Figure:
     """Draw a task a column: the change of the test loss on the left of that of the error."""
     runs = pd.concat([one.panel.runs for one in page])
-    found = list(differences(runs, page[0].settings.samples))
+    found = list(differences(runs))
     groups: dict[tuple, list[Difference]] = {}
     for one in found:
         groups.setdefault((one.task, one.metric), []).append(one)

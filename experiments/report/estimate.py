@@ -1,5 +1,6 @@
 """One number with its interval, what it rests on, and the reason if it is not there."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from experiments.report.surface import Surface, surface
 #: Why a number that is there has no interval.
 NO_REPLICATES = "no interval without replicates"
 UNSTABLE = "no interval: not identified in half of the bootstrap samples"
+#: Student's t at 97.5 % for 1, 2, ... degrees of freedom; beyond, the normal distribution's.
+T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,26 @@ def estimate(
     if not np.isfinite(low):
         remarks.append(NO_REPLICATES if len(values) == 1 else UNSTABLE)
     return Estimate(float(values[0]), low, high, n, note="; ".join(remarks))
+
+
+def over_seeds(values: Sequence[float], n: int | None = None) -> Estimate:
+    """Return the mean over seeds with its 95 % interval by Student's t; of one seed without.
+
+    Args:
+        values: One number a seed.
+        n: Runs, or pairs, that they rest on, if more than one a seed.
+    """
+    values = np.asarray(values, float)
+    seeds = len(values)
+    n = seeds if n is None else n
+    if not seeds or not np.isfinite(values).all():
+        return unidentified("no run, or not defined in one", n)
+    mean = values.mean()
+    if seeds == 1:
+        return Estimate(mean, n=n, note="one seed")
+    t = T[seeds - 2] if seeds - 2 < len(T) else 1.96
+    half = t * values.std(ddof=1) / math.sqrt(seeds)
+    return Estimate(mean, mean - half, mean + half, n)
 
 
 def draws(

@@ -140,13 +140,6 @@ def test_one_seed_resolves_nothing_and_a_missing_optimizer_is_said():
     assert set(one[one["optim"] == "adamw"]["reason"]) == {"no run, or not defined in one"}
 
 
-def test_an_interval_over_seeds_is_students():
-    found = claims.over_seeds([1.0, 2.0, 3.0])
-    assert (found.value, found.n) == (2, 3)
-    assert found.high - found.value == pytest.approx(4.303 / math.sqrt(3))
-    assert claims.over_seeds([1.0, math.inf]).reason
-
-
 def test_the_pictures_draw_every_optimizer_and_scale_to_eta():
     rows = everything(seeds=(0,))
     looks = shares.looks(rows)

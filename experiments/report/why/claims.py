@@ -1,14 +1,12 @@
 """The usual explanation of why AdamW works, claim by claim, against what the probe saw."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from experiments.report import style, summary
-from experiments.report.estimate import Estimate, unidentified
+from experiments.report.estimate import over_seeds
 from experiments.report.verdict import NOT_REPRODUCED, NOT_RESOLVED, REPRODUCED, judge, range_text
 from experiments.report.why.shares import rate_effect
 
@@ -17,8 +15,6 @@ VERDICTS = {
     NOT_REPRODUCED: "does not hold",
     NOT_RESOLVED: "not resolved",
 }
-#: Student's t at 97.5 % for 1, 2, ... degrees of freedom; beyond, the normal distribution's.
-T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 #: Decades between the quartiles of r below which all weights decay alike, and above which unevenly.
 ALIKE, UNEVEN = math.log10(1.1), math.log10(2)
 
@@ -73,19 +69,6 @@ CLAIMS = (
     ),
     Claim("layers turn at the rate of equilibrium", "adam", "rotation", "over predicted", 0.8, 1.2),
 )
-
-
-def over_seeds(values: Sequence[float]) -> Estimate:
-    """Return the mean over seeds with its 95 % interval by Student's t; of one seed without."""
-    values = np.asarray(values, float)
-    n = len(values)
-    if not n or not np.isfinite(values).all():
-        return unidentified("no run, or not defined in one", n)
-    mean = values.mean()
-    if n == 1:
-        return Estimate(mean, n=1, note="one seed")
-    half = (T[n - 2] if n - 2 < len(T) else 1.96) * values.std(ddof=1) / math.sqrt(n)
-    return Estimate(mean, mean - half, mean + half, n)
 
 
 def rulings(runs: pd.DataFrame) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 import torch
-from conftest import build_config, make_trainer
+from tiny_runs import build_config, make_trainer
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks import draw, faults

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import TINY
+from tiny_runs import TINY
 
 ROOT = Path(__file__).parents[1]
 #: Many commands in one process, each through the entry point; prints exit code and stderr.

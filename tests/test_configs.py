@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import composed
 from omegaconf import OmegaConf
+from tiny_runs import composed
 
 from experiments import build, grid
 from experiments.compose import compose

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import make_trainer
+from tiny_runs import make_trainer
 
 from experiments import build, grid
 from experiments.lint import cut_restart

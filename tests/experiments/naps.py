@@ -1,4 +1,4 @@
-"""Stands in for cells, in processes that can import little: nothing of conftest."""
+"""Stands in for cells, in processes that can import little: nothing of tiny_runs."""
 
 import time
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY, build_config, composed, make_trainer
 from omegaconf import OmegaConf
+from tiny_runs import TINY, build_config, composed, make_trainer
 
 from experiments.errors import UserError
 from experiments.validate import validate

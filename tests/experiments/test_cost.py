@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import build_config, make_trainer
+from tiny_runs import build_config, make_trainer
 
 from experiments import cost, grid, loop
 from experiments.cost import Kind, Operations, count, needed, report, seconds_per_step, text

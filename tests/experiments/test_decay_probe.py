@@ -6,7 +6,7 @@ from math import pi
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, build_config, composed, dying_at, final_weights
+from tiny_runs import TINY, build_config, composed, dying_at, final_weights
 
 from experiments import loop
 from experiments.compose import Cell

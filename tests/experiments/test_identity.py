@@ -1,8 +1,8 @@
 """A run keeps its identity whatever keys are invented after it."""
 
 import pytest
-from conftest import composed
 from omegaconf import OmegaConf
+from tiny_runs import composed
 
 from experiments.identity import identity, settings
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import composed, make_trainer
 from omegaconf import OmegaConf
+from tiny_runs import composed, make_trainer
 
 from experiments import build
 from experiments.errors import UserError

@@ -1,8 +1,8 @@
 """The linter, on numbers worked out by hand: 39,100 steps under a cosine sum to 19,550."""
 
 import pytest
-from conftest import build_config, composed
 from omegaconf import OmegaConf
+from tiny_runs import build_config, composed
 
 from experiments import build
 from experiments.lint import cut_restart, lint

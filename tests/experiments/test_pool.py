@@ -8,9 +8,9 @@ import time
 from multiprocessing import resource_tracker, spawn
 
 import pytest
-from conftest import build_config
 from naps import nap
 from pebble import ProcessPool
+from tiny_runs import build_config
 
 from experiments.errors import UserError
 from experiments.interrupt import Interrupted

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import TINY, composed
 from omegaconf import OmegaConf
+from tiny_runs import TINY, composed
 
 from experiments.errors import UserError
 from experiments.record import RunFolder

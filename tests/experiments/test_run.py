@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import (
+from tiny_runs import (
     TINY,
     Killed,
     build_config,

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import TINY, composed
 from omegaconf import OmegaConf
+from tiny_runs import TINY, composed
 from tqdm import tqdm
 
 from experiments import interrupt, scribe

@@ -1,7 +1,7 @@
 import pytest
 import torch
-from conftest import build_config, composed, make_trainer
 from omegaconf import OmegaConf
+from tiny_runs import build_config, composed, make_trainer
 
 from experiments import loop
 from experiments.errors import UserError

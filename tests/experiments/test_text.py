@@ -13,8 +13,8 @@ from urllib.error import URLError
 
 import pytest
 import torch
-from conftest import composed, make_trainer
 from omegaconf import OmegaConf
+from tiny_runs import composed, make_trainer
 from torch import nn
 
 from experiments import build, loop

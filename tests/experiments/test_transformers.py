@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from conftest import build_config, make_trainer
+from tiny_runs import build_config, make_trainer
 from torch import nn
 from torch.nn import functional as F
 

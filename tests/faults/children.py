@@ -9,7 +9,7 @@ import traceback
 from pathlib import Path
 
 import torch
-from conftest import TINY, composed
+from tiny_runs import TINY, composed
 
 from experiments import loop, scribe
 from experiments.interrupt import Interrupted

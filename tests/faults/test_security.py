@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from children import TINY, ended, fork, train
-from conftest import composed
+from tiny_runs import composed
 
 from experiments import identity
 from experiments.checkpoint import HEAD, MAGIC, Checkpoints, Damaged, load

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from conftest import TINY
+from tiny_runs import TINY
 
 ROOT = Path(__file__).parents[2]
 

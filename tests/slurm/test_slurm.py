@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import TINY, composed
 from one_node import OneNode, absent
 from sweeps import Lab
+from tiny_runs import TINY, composed
 
 from experiments.cluster import submission
 from experiments.run import run

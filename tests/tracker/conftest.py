@@ -7,7 +7,6 @@ import pytest
 from loopback import Loopback
 
 ROOT = Path(__file__).parents[2]
-KEY = "0123456789" * 4
 
 
 @pytest.fixture
@@ -69,4 +68,4 @@ def python(tmp_path, environment):
 
 @pytest.fixture
 def login():
-    return {"WANDB_API_KEY": KEY}
+    return {"WANDB_API_KEY": "0123456789" * 4}

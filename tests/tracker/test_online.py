@@ -4,8 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import KEY
-
 
 def test_a_run_arrives_with_its_description_points_and_row(python, server, login):
     output = python("cell('a')", env=login)
@@ -49,11 +47,12 @@ def test_offline_attempts_are_synced_as_one_run(python, server, login, environme
 
 
 def test_the_login_of_netrc_counts_and_no_secret_gets_into_a_file_or_to_the_server(
-    python, server, environment, tmp_path
+    python, server, login, environment, tmp_path
 ):
+    key = login["WANDB_API_KEY"]
     netrc, remote = Path(environment["NETRC"]), "https://me:hunter2@example.com/lab.git"
     host = server.url.removeprefix("http://")
-    netrc.write_text(f"machine {host} login user password {KEY}\n")
+    netrc.write_text(f"machine {host} login user password {key}\n")
     for command in (["init", "-q"], ["remote", "add", "origin", remote]):
         subprocess.run(["git", *command], cwd=tmp_path, env=environment, check=True)
     python("cell('a')")
@@ -62,6 +61,6 @@ def test_the_login_of_netrc_counts_and_no_secret_gets_into_a_file_or_to_the_serv
     files = [path.read_bytes() for path in tmp_path.glob("runs/**/*") if path.is_file()]
     files += [path.read_bytes() for path in tmp_path.glob("home/.[!n]*/**/*") if path.is_file()]
     assert any(b"test_error" in content for content in files)
-    for secret in (KEY, "hunter2", "lab.git"):
+    for secret in (key, "hunter2", "lab.git"):
         assert not [content for content in files if secret.encode() in content]
         assert secret not in str(sent)

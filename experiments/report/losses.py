@@ -159,7 +159,8 @@ def figure(page: Sequence[Measured]) -> Figure:
         decay_axis.label(below, [one], most=4)
         below.set_xlabel(below.get_xlabel(), fontsize=style.FONT - 1.5)
         look = {"frameon": False, "fontsize": style.FONT - 1.5, "handlelength": 1, "ncols": 2}
-        below.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), **look)
+        if below.lines:
+            below.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), **look)
     return drawn
 
 

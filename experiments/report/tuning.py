@@ -64,13 +64,13 @@ def expected_best(table: pd.DataFrame | Surface, draws: np.ndarray = DRAWS) -> n
     A diverged cell counts as the worst error, a bound as its value: E_k is then a lower bound.
 
     Returns:
-        Shape (S, len(draws)), in the errors' unit; NaN where k exceeds N.
+        Shape (S, len(draws)), in the errors' unit; NaN where k exceeds N or all cells diverged.
     """
     s = as_surface(table)
     there = ~np.isnan(s.error[0])
     errors = np.sort(s.pessimistic[:, there], axis=1)
     size = errors.shape[1]
-    if not size:
+    if not size or np.isinf(errors).any():  # only where all diverged
         return np.full((len(errors), len(draws)), np.nan)
     return errors @ _weights(size, tuple(draws.tolist()))
 
@@ -101,7 +101,10 @@ def best_of(table: pd.DataFrame | Surface, draws: int = 10) -> Result:
     loose = int((s.bound | np.isinf(s.error[0])).sum())
     note = f"{draws} of {n} cells"
     note += f"; a lower bound: {loose} are clipped or diverged" if loose else ""
-    reason = "" if np.isfinite(values[0]) else f"the table has {n} cells, fewer than {draws}"
+    reason = ""
+    if not np.isfinite(values[0]):
+        few = n < draws
+        reason = f"the table has {n} cells, fewer than {draws}" if few else "all cells diverged"
     return Result(values, reason, note)
 
 

@@ -107,6 +107,13 @@ def test_the_picture_has_a_line_a_rate_in_both_rows_and_no_decay_apart():
     assert left == pytest.approx([np.log2(1e-4) - 1.6] * len(RATES))
 
 
+def test_a_panel_without_a_finished_run_is_an_empty_one_and_says_nothing(recwarn):
+    lost = [row | {"status": "diverged", "test_loss": None} for row in rows(optim="adam")]
+    figure = losses.figure(measured(rows() + lost))
+    assert not [str(warning.message) for warning in recwarn]
+    assert sorted(len(ax.lines) > 0 for ax in figure.axes) == [False, False, True, True]
+
+
 def test_every_number_is_in_the_file():
     section = losses.section(measured(rows()))
     assert isinstance(section.data, pd.DataFrame)

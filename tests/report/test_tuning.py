@@ -55,6 +55,7 @@ def test_expected_best_counts_a_diverged_cell_as_the_worst():
 
 def test_best_of_ten_needs_ten_cells():
     assert "fewer than 10" in tuning.best_of(cells(valley(0.0), LRS[:2], WDS[:3])).reason
+    assert tuning.best_of(cells(valley(0.0)).assign(diverged=1)).reason == "all cells diverged"
 
 
 def test_interaction_share_of_an_additive_surface_is_zero():

@@ -42,7 +42,9 @@ A claim says in which range a number lies (last column). It is *reproduced* when
 lies in it, *not reproduced* when all of the interval lies outside, else *not resolved at this
 scale*, as is a number without an interval. Slopes and exponents within ±{still:g} count as no
 movement: over four doublings that is one step of a grid with a factor of two. A gain within
-±{gain:g} % counts as none: less than a quarter of the gain under a cosine in the paper.
+±{gain:g} % counts as none: less than a quarter of the gain under a cosine in the paper. Figure S2,
+what was the standard before, makes no claim ([figureS2_cpu](figureS2_cpu/README.md)); Figure S4, on
+ImageNet32x32, has no version that a CPU can pay.
 
 {notes}
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -50,7 +51,10 @@ def against_decay(page: Sequence[Measured], *, ax: Axes) -> Axes:
 
 
 def final_errors(page: Sequence[Measured]) -> Figure:
-    """Draw one set of axes for each meaning of wd, side by side on one scale of the error."""
+    """Draw one set of axes for each meaning of wd, side by side on one scale of the error.
+
+    The scale leaves out the highest errors, of decays that are far too strong.
+    """
     groups: dict[str, list[Measured]] = {}
     for one in page:
         first = one.panel.runs.iloc[0]
@@ -64,6 +68,10 @@ def final_errors(page: Sequence[Measured]) -> Figure:
         against_decay(group, ax=ax)
     for ax in axes[1:]:
         ax.set_ylabel("")
+    metric = page[0].settings.metric
+    errors = pd.concat([chosen(one, best_only=False)[metric] for one in page]).dropna()
+    if len(errors):
+        axes[0].set_ylim(*style.limits(errors, above=0.1))
     return figure
 
 

@@ -100,6 +100,9 @@ def test_each_meaning_of_wd_has_its_axes_on_one_scale_of_the_error():
     assert "L2" in left.get_xlabel()
     assert "norm" in right.get_xlabel()
     assert left.get_ylim() == right.get_ylim()
+    assert left.get_ylim()[1] > 53.5  # all of it is there
+    worse = final_error.final_errors(measured([*runs, run(optim="adam", wd=9.0, test_error=90.0)]))
+    assert worse.axes[0].get_ylim()[1] < 65  # but not what a far too strong decay gives
 
 
 def test_scatter_joins_cells_in_the_order_of_their_loss_without_those_that_failed():

@@ -66,7 +66,8 @@ def best_rate(table: Surface) -> np.ndarray:
 def sensitivity(table: Surface) -> np.ndarray:
     """Return the mean over learning rates of the loss above the lowest, of each sample, (S,)."""
     errors = table.pessimistic[:, :, 0]
-    return errors.mean(1) - errors.min(1)
+    with np.errstate(invalid="ignore"):  # infinite where all diverged
+        return errors.mean(1) - errors.min(1)
 
 
 @dataclass(frozen=True)
@@ -135,9 +136,10 @@ def section(page: Sequence[Measured]) -> Section:
     rows, data = [[*head, "shift to the next width"]], []
     for one in found:
         lowest = one.measured.panel.cells[settings.metric].min()
+        shown = f"{lowest:.{places}f}" if np.isfinite(lowest) else "-"
         log, excess = estimate(one.rate, one.runs), estimate(one.excess, one.runs)
         onward = [s.text() for o, step, s in moved if (o, step.split(" ")[0]) == _name(one)]
-        texts = [_rate(log), f"{lowest:.{places}f}", excess.text(places), *(onward or ["-"])]
+        texts = [_rate(log), shown, excess.text(places), *(onward or ["-"])]
         rows.append([_convention(one.measured), f"{one.width:g}", *texts])
         key = {"optim": one.optim, "width": f"{one.width:g}"}
         data += [row(key | {"statistic": "log2_best_lr"}, log)]

@@ -99,6 +99,12 @@ def test_the_table_has_a_row_a_width_and_the_file_every_number():
     assert len(section.data) == 4 + 4 + 2
 
 
+def test_a_curve_of_which_all_runs_diverged_has_dashes():
+    lost = [row | {"status": "diverged", "test_loss": None} for row in rows("torch_adamw")]
+    last = sensitivity.section(page(rows(), lost)).table[-1]
+    assert last[1:5] == ["128", "not identified", "-", "not identified"]
+
+
 def test_the_picture_has_a_panel_a_convention_and_a_line_a_width():
     figure = sensitivity.figure(page(rows("adamw"), rows("torch_adamw", ((64, -8.0), (128, -9.0)))))
     left, right = figure.axes

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -39,7 +38,7 @@ def learning_curve(
     """Draw a metric against epoch: a line a cell, the mean over seeds, in a band of the extremes.
 
     A colour is an optimizer, a dash its second protocol, a darker shade more decay; no decay is
-    dotted. The error's axis ends at the 95th percentile of the points after the first tenth.
+    dotted. The error's axis shows the points after the first tenth, without the highest.
 
     Args:
         page: Panels to compare.
@@ -64,8 +63,8 @@ def learning_curve(
         ax.plot([], [], label=_label(one, cells), **line)
     if metric.endswith("loss"):
         ax.set_yscale("log")
-    elif late and len(values := np.concatenate(late)):
-        ax.set_ylim(0.97 * values.min(), 1.03 * np.percentile(values, 95))
+    elif late and len(values := pd.concat(late)):
+        ax.set_ylim(*style.limits(values))
     ax.set_xlabel("epoch", fontsize=style.FONT)
     words = {"batch_loss": "training loss (nats)"}.get(metric, unit(metric))
     ax.set_ylabel(words, fontsize=style.FONT)

@@ -3,13 +3,16 @@
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 import time
 import traceback
 from pathlib import Path
 
 import torch
 from tiny_runs import TINY, composed
+from tqdm import tqdm
 
 from experiments import loop, scribe
 from experiments.interrupt import Interrupted
@@ -30,6 +33,8 @@ def fork(function, *arguments, log="child.log"):
     if pid:
         return pid
     code = FAILED
+    # tqdm's own is a semaphore that all forks share: one killed within it would stop the others.
+    tqdm.set_lock(threading.RLock())
     try:
         logging.basicConfig(filename=log, level=logging.INFO, force=True)
         function(*arguments)
@@ -48,7 +53,11 @@ def fork(function, *arguments, log="child.log"):
 
 def ended(pid):
     """Wait for a child and return its exit code, negative for the signal that killed it."""
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    except BaseException:  # the test's time is over; what hangs would keep the output open
+        os.kill(pid, signal.SIGKILL)
+        raise
 
 
 def train(words, folder, before_step=None):

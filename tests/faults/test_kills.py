@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from children import LONG, TINY, ended, fork, left_behind, outcome, slowly, train, trained, until
+from tqdm import tqdm
 
 from experiments.checkpoint import Checkpoints, load
 
@@ -39,6 +40,16 @@ def test_a_run_killed_at_twenty_random_instants_ends_to_the_bit_like_an_undistur
     trained(words, "killed")
     assert outcome("killed") == outcome("whole")
     assert left_behind("killed") == set()
+
+
+def test_a_run_killed_while_it_holds_the_lock_of_bars_holds_up_no_other(in_tmp):
+    def dies():
+        tqdm.get_lock().acquire()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    tqdm.get_lock()
+    assert ended(fork(dies)) == -signal.SIGKILL
+    trained(LONG, "a")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2, signal.SIGINT, signal.SIGHUP])

@@ -1,7 +1,8 @@
 """Matching cells: the same run under two conventions, which should give the same error."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ SAME = 0.01
 
 @dataclass(frozen=True)
 class Match:
-    """Two panels and ``pairs``: lr, lambda, seed, the ``value`` of each, and second minus first."""
+    """Two panels and ``pairs``, of ``match``: the ``value`` of runs that should be alike."""
 
     first: Panel
     second: Panel
@@ -28,8 +29,6 @@ class Match:
         """Say in one line how far the two are apart over their matching runs."""
         names = f"{self.second.name} at the cells of {self.first.name} (lr * wd = lambda)"
         d = self.pairs["difference"]
-        if not len(d):
-            return f"{names}: no matching runs"
         places = decimals(self.value)
         text = f"{names}: {len(d)} matching runs, mean difference {d.mean():+.{places}f}"
         if len(d) > 1:
@@ -37,19 +36,41 @@ class Match:
             text += f" ± {half:.{places}f} (95 %), largest {d.abs().max():.{places}f}"
         return text
 
+    def table(self) -> pd.DataFrame:
+        """Return the pairs, after what the two panels have in common beside them."""
+        keys = (self.first.key, self.second.key)
+        common = {name: keys[0][name] for name in _shared(*keys)}
+        return pd.DataFrame(common, index=self.pairs.index).join(self.pairs)
+
 
 def matches(panels: Sequence[Panel], value: str) -> list[Match]:
-    """Pair every decoupled panel with its lr-coupled namesake (``adamw``, ``torch_adamw``)."""
-    found = {panel.optim: panel for panel in panels if list(panel.key)[1:] in ([], ["convention"])}
-    return [
-        Match(panel, twin, match(panel.runs, twin.runs, value), value)
-        for optim, panel in found.items()
-        if (twin := found.get("torch_" + optim)) and (panel.runs["convention"] == "decoupled").all()
+    """Pair every decoupled panel with its lr-coupled namesake (``adamw``, ``torch_adamw``).
+
+    Namesakes agree in all settings that both have. Those without a matching run are left out.
+    """
+    found = [
+        Match(ours, theirs, match(ours.runs, theirs.runs, value), value)
+        for ours in panels
+        for theirs in panels
+        if theirs.optim == "torch_" + ours.optim
+        and (ours.runs["convention"] == "decoupled").all()
+        and all(ours.key[name] == theirs.key[name] for name in _shared(ours.key, theirs.key))
     ]
+    return [one for one in found if len(one.pairs)]
+
+
+def _shared(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """Return the settings that two optimizers both have, except those that set them apart."""
+    names = [name for name in first if name in second and name not in ("optim", "convention")]
+    return [name for name in names if _given(first[name]) and _given(second[name])]
+
+
+def _given(setting: Any) -> bool:
+    return bool(pd.notna(setting)) and setting != ""
 
 
 def match(first: pd.DataFrame, second: pd.DataFrame, value: str) -> pd.DataFrame:
-    """Join finished runs of equal lr and seed whose lambda is equal to 1 %.
+    """Join finished runs of equal lr and seed whose lambda is equal to 1 %, and not zero.
 
     Args:
         first: Rows of the runs table, of one panel.
@@ -67,7 +88,8 @@ def match(first: pd.DataFrame, second: pd.DataFrame, value: str) -> pd.DataFrame
         sides.append(pd.DataFrame(side))
     pairs = sides[0].merge(sides[1], on=["lr", "seed"], suffixes=("", "_2"))
     apart = (pairs["lambda"] - pairs["lambda_2"]).abs()
-    pairs = pairs[apart <= SAME * pairs["lambda"]].drop(columns="lambda_2")
+    same = (apart <= SAME * pairs["lambda"]) & (pairs["lambda"] > 0)
+    pairs = pairs[same].drop(columns="lambda_2")
     pairs["difference"] = pairs["second"] - pairs["first"]
     return pairs.sort_values(["lr", "lambda", "seed"])[
         ["lr", "lambda", "seed", "first", "second", "difference"]

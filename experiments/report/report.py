@@ -127,8 +127,9 @@ def _fill(
     contents[f"decoupling{suffix}.csv"] = summary.csv(summary.tidy(measured))
     contents[f"tuning{of}.csv"] = summary.csv(summary.curves(measured))
     matched = matching.matches([one.panel for one in measured], settings.metric)
-    for match in matched:
-        contents[f"matching_{match.second.optim}{of}.csv"] = summary.csv(match.pairs)
+    for optim in dict.fromkeys(match.second.optim for match in matched):
+        pairs = [match.table() for match in matched if match.second.optim == optim]
+        contents[f"matching_{optim}{of}.csv"] = summary.csv(pd.concat(pairs))
     remarks = [match.text() for match in matched]
     found = [] if settings.level or suffix else findings.findings(measured, points)
     if found:

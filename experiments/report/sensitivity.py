@@ -38,8 +38,8 @@ EXPLAINED = """\
 The best lr is the vertex of a parabola in log2 lr through the lowest cell and up to two neighbours
 on each side; the shift is log2 of the wider network's best lr over the narrower's: 0 stays, -1
 halves. It counts as staying when its interval lies within {stays:g} either way, a factor of
-{factor:.3g}. The sensitivity is the mean over all learning rates of the loss above the lowest
-(Wortsman et al., 2023).
+{factor:.3g}, and as moving when it lies wholly beyond. The sensitivity is the mean over all
+learning rates of the loss above the lowest (Wortsman et al., 2023).
 Brackets are 95 % bootstrap intervals over seeds ({samples} samples)."""
 
 

@@ -170,6 +170,29 @@ def test_torch_runs_are_compared_with_ours_at_equal_lambda(toy):
     assert "1 matching runs, mean difference +0.50" in found.text()
 
 
+def test_namesakes_are_compared_where_all_settings_that_both_have_agree():
+    ours = {"optim": "adamw", "convention": "decoupled", "wd": 0.01, "optim.fused": None}
+    torchs = {"optim": "torch_adamw", "convention": "lr_coupled", "wd": 0.1, "optim.fused": True}
+    cells = [(ours, 64, 5.0), (ours, 128, 3.0)]
+    cells += [(torchs, 64, 5.5), (torchs, 128, 3.0), (torchs, 256, 2.0)]
+    rows = [
+        run(**one | {"id": str(at), "lr": 0.1, "model.width": width, "test_error": error})
+        for at, (one, width, error) in enumerate(cells)
+    ]
+    found = matches(panels(frame(rows), "test_error"), "test_error")
+    tables = pd.concat([one.table() for one in found])
+    assert tables[["model.width", "difference"]].to_numpy().tolist() == [[64, 0.5], [128, 0.0]]
+    assert "model.width 64" in found[0].text()
+
+
+def test_runs_without_decay_say_nothing_about_its_convention():
+    pair = [
+        run(optim="adamw", lr=0.1, wd=0.0),
+        run(optim="torch_adamw", convention="lr_coupled", lr=0.1, wd=0.0),
+    ]
+    assert matches(panels(frame(pair), "test_error"), "test_error") == []
+
+
 @pytest.mark.parametrize(
     ("bad", "message"),
     [

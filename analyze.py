@@ -41,9 +41,7 @@ def main(cfg: DictConfig) -> None:
         return
     typed = {override.split("=")[0].lstrip("+") for override in HydraConfig.get().overrides.task}
     preset = analysis(options["experiment"], options["runs_dir"])
-    options |= {"usual": preset["metric"]} if "metric" in preset else {}
-    options |= {key: value for key, value in preset.items() if key not in typed}
-    print(report(options, planned(options["experiment"]), typed))
+    print(report(options, planned(options["experiment"]), preset, typed))
 
 
 if __name__ == "__main__":

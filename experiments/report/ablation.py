@@ -96,7 +96,7 @@ def section(page: Sequence[Measured]) -> Section:
     verdicts = [_verdict(one) for one in found if one.cell is None]
     table = pd.DataFrame(data)
     title = "What is spared from decay"
-    return Section(title, [head, *rows.values()], EXPLAINED, verdicts, "ablation.csv", table)
+    return Section(title, [head, *rows.values()], EXPLAINED, verdicts, "ablation", table)
 
 
 def _verdict(one: Difference) -> str:

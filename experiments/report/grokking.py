@@ -87,7 +87,7 @@ def timed(one: Measured, points: pd.DataFrame) -> Timed:
     late = np.log2(runs[STEPS].clip(upper=2 * runs["steps"]))
     runs = runs.assign(**{LOG_STEPS: late.where(runs["status"] == FINISHED)})
     within = np.log2(float(runs["steps"].max())) + TINY
-    settings = replace(one.settings, metric=LOG_STEPS, usual=LOG_STEPS, level=within)
+    settings = replace(one.settings, metric=LOG_STEPS, level=within)
     panel = replace(one.panel, runs=runs, cells=average(runs, LOG_STEPS))
     noise = seed_noise(panel, LOG_STEPS)
     found = measure_one(panel, noise, settings, only=["threshold_slope"])
@@ -155,7 +155,7 @@ def section(found: Sequence[Timed]) -> Section:
     known = {"level": first.level, "budget": f"{first.budget:g}"}
     text = EXPLAINED.format(**known, samples=first.measured.settings.samples)
     table = pd.DataFrame(data)
-    return Section("Steps until it generalizes", rows, text, verdicts, "grokking.csv", table)
+    return Section("Steps until it generalizes", rows, text, verdicts, "grokking", table)
 
 
 def _fastest(one: Timed) -> list[str]:

@@ -98,7 +98,7 @@ def section(page: Sequence[Measured]) -> Section:
             data.append(row(key | losses, found))
             verdicts.append(f"{one.panel.name}: {_verdict(found, name)}")
     return Section(
-        "What decay does to both losses", rows, EXPLAINED, verdicts, "losses.csv",
+        "What decay does to both losses", rows, EXPLAINED, verdicts, "losses",
         pd.DataFrame(data),
     )  # fmt: skip
 

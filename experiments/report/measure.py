@@ -24,11 +24,12 @@ FIGURES = (
 class Settings:
     """What a report is asked for; ``configs/analyze.yaml`` explains the keys.
 
-    ``usual`` is the metric that the preset names, of which file names say nothing.
+    ``look`` is what the file names of a passing look end in, one that differs from the usual report
+    of an experiment; '' for the usual.
     """
 
+    look: str = ""
     metric: str = "test_error"
-    usual: str = "test_error"
     axis: str = "typed"
     tolerance: float = 2.0
     near: float = 0.5
@@ -60,12 +61,6 @@ class Settings:
     def is_grid(self) -> bool:
         """Whether the runs fill a grid of lr and wd, which heatmaps and their statistics need."""
         return "heatmap" in self.figures
-
-    @property
-    def suffixes(self) -> tuple[str, str]:
-        """What file names say of the metric, and of metric and coordinate; '' for the usual."""
-        of = "" if self.metric == self.usual else f"_{self.metric}"
-        return of, of if self.axis == "typed" else f"{of}_{self.axis}"
 
     @property
     def slope(self) -> str:

@@ -108,13 +108,16 @@ class Page:
         return bool(self.points["id"].isin(ids).any())
 
     def _file(self, kind: str) -> str:
-        of, _ = self._settings.suffixes
-        return (f"{self.name}_" if self.name else "") + kind + of
+        return (f"{self.name}_" if self.name else "") + kind + self._settings.look
 
     def _heatmaps(self) -> Pictures:
-        of, suffix = self._settings.suffixes
         heatmaps = picture.heatmaps(picture.arrange(self.panels), self.note)
-        drawn = {(self.name or "heatmap") + suffix: (heatmaps, readme.page_caption(self.panels))}
+        drawn = {
+            (self.name or "heatmap") + self._settings.look: (
+                heatmaps,
+                readme.page_caption(self.panels),
+            )
+        }
         if both := twin(self.panels):
             text = TWIN.format(style.label("adamw"))
             drawn[self._file("twin")] = (picture.heatmaps([both], self.note), text)

@@ -48,7 +48,6 @@ def analyze(
     settings: Settings | None = None,
     planned: Sequence[Mapping[str, object]] | None = None,
     exported: pd.DataFrame | None = None,
-    with_readme: bool = True,
 ) -> Report:
     """Draw all that has been run of an experiment so far; safe while its sweep goes on.
 
@@ -56,10 +55,10 @@ def analyze(
         experiment: Its name: the folder below ``runs_dir`` and below ``results_dir``.
         runs_dir: Where run folders are; read only.
         results_dir: Where ``runs.csv``, figures and tables go.
-        settings: Metric, axis, tolerances and the order of the panels.
+        settings: Metric, axis, tolerances and the order of the panels. A passing look writes files
+            of its own, no README.md, and leaves the usual ones alone.
         planned: The runs of its preset, to count and hatch those that are missing.
         exported: A runs table from elsewhere, used instead of the run folders.
-        with_readme: Write README.md too; a passing look in another metric or axis leaves it alone.
 
     Raises:
         UserError: There is no run of it; or a setting or the committed table is wrong.
@@ -83,9 +82,10 @@ def analyze(
     points = curves.read(folder / "curves.csv")
     if settings.curves:
         points = _curves(runs_dir / experiment, points, settings.level)
-        contents["curves.csv"] = side_table.render(points)
+        if not settings.look:
+            contents["curves.csv"] = side_table.render(points)
     typed = curves.frame(points)
-    text = _fill(contents, experiment, measured, runs, typed, folder, with_readme)
+    text = _fill(contents, experiment, measured, runs, typed, folder)
     for name, content in contents.items():
         table.write(folder / name, content)
     paths = [folder / name for name in contents]
@@ -94,12 +94,12 @@ def analyze(
 
 
 def _curves(runs: Path, committed: pd.DataFrame, level: float | None) -> pd.DataFrame:
-    """Return the committed points with those of the run folders; few, where a level is asked."""
+    """Return the committed points with those of the run folders, few of these with a level."""
     found = curves.gather(runs)
     if found.corrupt:
         log.warning("skipped corrupt curves: %s", "; ".join(found.corrupt))
-    points = curves.merge(committed, found.points)
-    return points if level is None else curves.thin(points, level)
+    new = found.points if level is None else curves.thin(found.points, level)
+    return curves.merge(committed, new)
 
 
 def _fill(
@@ -109,10 +109,9 @@ def _fill(
     runs: pd.DataFrame,
     points: pd.DataFrame,
     folder: Path,
-    with_readme: bool,
 ) -> list[str]:
     """Add every table and figure to ``contents``; return the lines to print."""
-    settings = measured[0].settings
+    settings, look = measured[0].settings, measured[0].settings.look
     note = readme.read_note(folder)
     figures: dict[str, str] = {}
     sections: list[Section] = []
@@ -122,19 +121,18 @@ def _fill(
             contents |= {f"{file}.{k}": data for k, data in picture.render(figure).items()}
             figures |= {f"{file}.png": caption} if caption else {}
         sections += page.sections()
-    contents |= {one.file: summary.csv(one.data) for one in sections}
-    of, suffix = settings.suffixes
-    contents[f"decoupling{suffix}.csv"] = summary.csv(summary.tidy(measured))
-    contents[f"tuning{of}.csv"] = summary.csv(summary.curves(measured))
+    contents |= {f"{one.file}{look}.csv": summary.csv(one.data) for one in sections}
+    contents[f"decoupling{look}.csv"] = summary.csv(summary.tidy(measured))
+    contents[f"tuning{look}.csv"] = summary.csv(summary.curves(measured))
     matched = matching.matches([one.panel for one in measured], settings.metric)
     for optim in dict.fromkeys(match.second.optim for match in matched):
         pairs = [match.table() for match in matched if match.second.optim == optim]
-        contents[f"matching_{optim}{of}.csv"] = summary.csv(pd.concat(pairs))
+        contents[f"matching_{optim}{look}.csv"] = summary.csv(pd.concat(pairs))
     remarks = [match.text() for match in matched]
-    found = [] if settings.level or suffix else findings.findings(measured, points)
+    found = [] if settings.level or look else findings.findings(measured, points)
     if found:
         contents["findings.csv"] = summary.csv(findings.table(found))
-    if with_readme:
+    if not look:
         paper = counterpart.pairs(measured, folder.parent, settings.paper) if settings.paper else []
         options = {"note": note, "paper": paper, "remarks": remarks, "findings": found}
         options["sections"] = [one.markdown() for one in sections]

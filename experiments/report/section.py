@@ -18,7 +18,7 @@ class Section:
         table: Rows of text under a head.
         explained: What the numbers are, and how their intervals were made.
         verdicts: Computed sentences, one line each.
-        file: Name of the CSV file that has every number.
+        file: Name of the CSV file that has every number, without its ending.
         data: What is in it.
     """
 

@@ -148,7 +148,7 @@ def section(page: Sequence[Measured]) -> Section:
     known = {"stays": STAYS, "factor": 2**STAYS, "samples": settings.samples}
     text, table = EXPLAINED.format(**known), pd.DataFrame(data)
     title = "Where the best learning rate lies"
-    return Section(title, rows, text, [verdict(page, moved)], "sensitivity.csv", table)
+    return Section(title, rows, text, [verdict(page, moved)], "sensitivity", table)
 
 
 def _name(one: Curve) -> tuple[str, str]:

@@ -145,6 +145,20 @@ def test_a_report_keeps_curves_where_asked_and_needs_the_folders_no_more(tmp_pat
     assert file.read_bytes() == before
 
 
+@pytest.mark.parametrize("folder", ["runs", "none"])
+def test_no_level_takes_committed_points_away(tmp_path, folder):
+    points = [point(step, test_error=100.0 - step) for step in range(1, 100)]
+    write_curves(tmp_path / "runs" / "toy", {"a": points})
+    folders = {"runs_dir": tmp_path / "runs", "results_dir": tmp_path / "results"}
+    analyze("toy", settings=Settings(samples=0, curves=True, level=5.0), **folders)
+    file = tmp_path / "results" / "toy" / "curves.csv"
+    before = set(file.read_text().splitlines())
+    folders["runs_dir"] = tmp_path / folder
+    for level in (20.0, 5.0):
+        analyze("toy", settings=Settings(samples=0, curves=True, level=level), **folders)
+        assert set(file.read_text().splitlines()) >= before
+
+
 def test_thinning_keeps_what_a_log_axis_shows_and_the_first_time_below_a_level():
     steps = range(10, 1001, 10)
     lines = [point(s, test_error=3.0 if s in (330, 340) else 50.0,

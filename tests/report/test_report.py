@@ -135,11 +135,38 @@ def test_the_papers_numbers_stand_beside_ours_where_asked(toy, no_pictures):
 def test_another_axis_adds_figures_and_leaves_the_others(toy):
     analyze("toy", settings=QUICK, **toy)
     before = snapshot(toy["results_dir"] / "toy")
-    look = Settings(samples=50, axis="torch_wd")
-    analyze("toy", settings=look, with_readme=False, **toy)
+    options = {"experiment": "toy"} | toy | OPTIONS | {"samples": 50}
+    report(options | {"axis": "torch_wd"}, typed={"axis"})
     after = snapshot(toy["results_dir"] / "toy")
     assert set(after) - set(before) >= {"heatmap_torch_wd.png", "decoupling_torch_wd.csv"}
     assert all(after[name] == content for name, content in before.items())
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ({"tolerance": 4}, "heatmap_tolerance-4.png"),
+        ({"panels": ["adamw"]}, "heatmap_panels-adamw.png"),
+        ({"samples": 0}, "decoupling_samples-0.csv"),
+        ({"level": 6}, "decoupling_level-6.csv"),
+        ({"metric": "test_loss", "figures": ["losses"]}, "losses_test_loss_figures-losses.csv"),
+    ],
+)
+def test_what_is_typed_leaves_all_files_of_the_usual_report_alone(toy, no_pictures, typed, name):
+    options = {"experiment": "toy"} | toy | OPTIONS | {"samples": 50, "near": 1.0}
+    preset = {"near": 0.25, "samples": 20}
+    report(options, preset=preset)
+    before = snapshot(toy["results_dir"] / "toy")
+    report(options | typed, preset=preset, typed=set(typed))
+    after = snapshot(toy["results_dir"] / "toy")
+    assert name in after
+    assert {key: after[key] for key in before} == before
+
+
+def test_what_is_typed_as_the_preset_has_it_is_the_usual_report(toy, no_pictures):
+    options = {"experiment": "toy"} | toy | OPTIONS
+    report(options | {"near": 0.25}, preset={"near": 0.25}, typed={"near"})
+    assert "README.md" in snapshot(toy["results_dir"] / "toy")
 
 
 def test_panels_chooses_optimizers_and_their_order(toy, no_pictures):
@@ -226,9 +253,9 @@ def test_the_command_draws_an_experiment_and_prints_its_table(toy, tmp_path):
     done = command("experiment=toy", "samples=0", "metric=test_loss", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "best test loss" in done.stdout
-    assert "wrote results/toy/runs.csv results/toy/heatmap_test_loss.png" in done.stdout
+    assert "wrote results/toy/runs.csv results/toy/heatmap_test_loss_samples-0.png" in done.stdout
     names = {path.name for path in (tmp_path / "results" / "toy").iterdir()}
-    assert names >= {"heatmap_test_loss.svg", "decoupling_test_loss.csv"}
+    assert names >= {"heatmap_test_loss_samples-0.svg", "decoupling_test_loss_samples-0.csv"}
     assert not names & {"README.md", "heatmap.png", "twin.png"}
 
 

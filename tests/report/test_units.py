@@ -4,7 +4,7 @@ from report_data import LRS, frame, sweep, valley, write_runs
 from experiments.report import findings, matching, readme, summary
 from experiments.report.cells import panels
 from experiments.report.measure import Settings, measure
-from experiments.report.report import analyze
+from experiments.report.request import report
 
 
 def loss_rows(**values):
@@ -56,10 +56,11 @@ def test_torch_runs_differ_from_ours_in_nats():
 def test_files_are_silent_of_the_metric_that_the_preset_names(tmp_path):
     write_runs(tmp_path / "runs" / "toy", loss_rows())
     folders = {"runs_dir": tmp_path / "runs", "results_dir": tmp_path / "results"}
-    usual = Settings(metric="test_loss", usual="test_loss", samples=0)
-    other = Settings(metric="test_error", usual="test_loss", samples=0)
-    assert (tmp_path / "results" / "toy" / "heatmap.png") in analyze(
-        "toy", settings=usual, **folders
-    ).paths
-    names = {p.name for p in analyze("toy", settings=other, with_readme=False, **folders).paths}
+    preset = {"metric": "test_loss", "samples": 0}
+    options = {"experiment": "toy", "source": "local", "log_figures": False} | folders
+    report(options, preset=preset)
+    results = tmp_path / "results" / "toy"
+    assert (results / "heatmap.png").exists()
+    report(options | {"metric": "test_error"}, preset=preset, typed={"metric"})
+    names = {path.name for path in results.iterdir()}
     assert {"heatmap_test_error.png", "decoupling_test_error.csv"} <= names

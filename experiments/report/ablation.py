@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from experiments.report import style, units
 from experiments.report.estimate import Estimate, over_seeds
 from experiments.report.heatmap import number
-from experiments.report.measure import Measured
 from experiments.report.section import Section, row
 from experiments.runs_table import FINISHED
 
@@ -73,9 +72,8 @@ def differences(runs: pd.DataFrame) -> Iterator[Difference]:
                 yield Difference(task, metric, spared, None, base.mean(), found)
 
 
-def section(page: Sequence[Measured]) -> Section:
+def section(found: Sequence[Difference]) -> Section:
     """Return all differences as a table, and each task's answer in a sentence."""
-    found = list(differences(pd.concat([one.panel.runs for one in page])))
     head = ["", "", "lr", "wd", "all decay", *(f"{name} spared" for name in SPARED.values())]
     rows: dict[tuple, list[str]] = {}
     for one in found:
@@ -143,10 +141,8 @@ def draw(found: Sequence[Difference], *, ax: Axes) -> Axes:
     return ax
 
 
-def figure(page: Sequence[Measured]) -> Figure:
+def figure(found: Sequence[Difference]) -> Figure:
     """Draw a task a column: the change of the test loss on the left of that of the error."""
-    runs = pd.concat([one.panel.runs for one in page])
-    found = list(differences(runs))
     groups: dict[tuple, list[Difference]] = {}
     for one in found:
         groups.setdefault((one.task, one.metric), []).append(one)

@@ -24,7 +24,10 @@ def usable(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def compare(
-    first: pd.DataFrame, second: pd.DataFrame, samples: int, noise: Noise | None = None
+    first: pd.DataFrame,
+    second: pd.DataFrame,
+    samples: int,
+    noise: tuple[Noise | None, Noise | None] = (None, None),
 ) -> Estimate:
     r"""Mean test error of the second minus that of the first at equal training loss, in points.
 
@@ -34,13 +37,15 @@ def compare(
     training loss, and [a, b] is where both have cells. No form of the relation is assumed: under
     growing decay the test error falls and rises again while the training loss grows. Cells more
     than ``WITHIN`` points above the best are left out. The bootstrap draws seeds within each cell,
-    loss and error together. Not identified where the losses do not overlap.
+    loss and error together. Not identified where the losses do not overlap, or where a method has
+    no cell near the best.
 
     Args:
         first: Runs of a method: lr, wd, seed, status, test_error (percent), train_loss (nats).
         second: Of the other.
         samples: How many.
-        noise: Of the error of a run, where no cell has several seeds.
+        noise: Of the error of a run of each, for one of whose cells none has several seeds; its
+            loss is then taken as known.
     """
     runs = [usable(first), usable(second)]
     if min(map(len, runs)) == 0:
@@ -48,13 +53,16 @@ def compare(
     best = min(one.groupby(["lr", "wd"])["test_error"].mean().min() for one in runs)
     cells = [_cells(one, best + WITHIN) for one in runs]
     n = sum(int(np.isfinite(error).sum()) for _, error in cells)
+    if not all(len(error) for _, error in cells):
+        return unidentified(f"a method has no cell within {WITHIN:g} points of the best", n)
     ranges = [(means.min(), means.max()) for means in (np.nanmean(x, 1) for x, _ in cells)]
     low, high = max(r[0] for r in ranges), min(r[1] for r in ranges)
     if not low < high:
         text = " and ".join(f"{np.exp(a):.3g} to {np.exp(b):.3g}" for a, b in ranges)
         return unidentified(f"the training losses do not overlap: {text}", n)
     generator = np.random.default_rng(n)
-    drawn = zip(*(_draws(one, samples, noise, generator) for one in cells), strict=False)
+    draws = (_draws(*pair, samples, generator) for pair in zip(cells, noise, strict=True))
+    drawn = zip(*draws, strict=False)
     values = [_difference(*(chunk for chunk in pair)) for pair in drawn]
     return estimate(
         np.concatenate(values), n, note=f"losses {np.exp(low):.2g} to {np.exp(high):.2g}"
@@ -77,7 +85,7 @@ def _cells(runs: pd.DataFrame, most: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _draws(
-    cells: tuple[np.ndarray, np.ndarray], samples: int, noise: Noise | None, generator
+    cells: tuple[np.ndarray, np.ndarray], noise: Noise | None, samples: int, generator
 ) -> Iterator[np.ndarray]:
     """Yield means over seeds, shape (s, 2, cells): first as they are, then bootstrapped.
 

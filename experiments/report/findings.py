@@ -154,7 +154,7 @@ def _rivals(page: Sequence[Measured]) -> Iterator[Finding]:
                 yield Finding(kind, name, where, _noted(compare(*best, n), own, twin))
             runs = own.panel.runs, twin.panel.runs
             if all(len(equal_loss.usable(one)) for one in runs):
-                estimate = equal_loss.compare(*runs, own.settings.samples, own.noise)
+                estimate = equal_loss.compare(*runs, own.settings.samples, (own.noise, twin.noise))
                 yield Finding("equal_loss", name, where, _noted(estimate, own, twin))
 
 
@@ -179,7 +179,7 @@ def _budgets(page: Sequence[Measured]) -> Iterator[Finding]:
     """Fit how the best decay moves with the budget, raw and normalized."""
     families: dict[tuple, list[Measured]] = {}
     for one in page:
-        rest = _protocol(one, "epochs", "train_size")
+        rest = _protocol(one, "epochs", "train_size", "task.train_size")
         decay = str(one.panel.runs["decay"].iloc[0])
         families.setdefault((one.panel.optim, rest, decay), []).append(one)
     exponents: dict[tuple, dict[str, budget.Exponent]] = {}

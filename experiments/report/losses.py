@@ -84,6 +84,12 @@ def judged(values: np.ndarray) -> np.ndarray:
     return np.take_along_axis(values, chosen[:, None], 1).sum((1, 2)) / seeds
 
 
+def known(page: Sequence[Measured]) -> bool:
+    """Whether any run has ended with both losses."""
+    runs = pd.concat([one.panel.runs for one in page])
+    return bool(runs.loc[runs["status"] == FINISHED, list(METRICS)].notna().all(axis=1).any())
+
+
 def section(page: Sequence[Measured]) -> Section:
     """Return what decay does to both losses, panel by panel, and say it in a sentence each."""
     head = ["", "", "without decay", "with decay", "difference (nats)"]

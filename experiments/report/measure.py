@@ -124,17 +124,34 @@ def measure(
 ) -> list[Measured]:
     """Compute every statistic of every panel, with intervals where there are replicates.
 
-    A panel with neither several seeds nor replicates borrows the noise of a run from the panel of
-    its optimizer among ``lenders``, which have several seeds of the same task.
+    A panel with neither several seeds nor replicates borrows the noise of a run from ``lenders``,
+    the panels of another experiment, ``settings.noise``.
     """
-    lent = {one.optim: seed_noise(one, settings.metric) for one in lenders}
     replicates = replicate_noise(panels, settings.metric)
     pairs = zip(panels, replicates, strict=True)
     noise = [
-        seed_noise(panel, settings.metric) or shared or lent.get(panel.optim)
+        seed_noise(panel, settings.metric) or shared or _lent(panel, settings, lenders)
         for panel, shared in pairs
     ]
     return [measure_one(*pair, settings) for pair in zip(panels, noise, strict=True)]
+
+
+def _lent(panel: Panel, settings: Settings, lenders: Sequence[Panel]) -> Noise | None:
+    """Return the noise of the lenders of a panel's task and optimizer, if possible its schedule.
+
+    That of several is the mean of their variances.
+    """
+    alike = [one for one in lenders if _same(one, panel, "task") and one.optim == panel.optim]
+    alike = [one for one in alike if _same(one, panel, "schedule")] or alike
+    found = [noise for one in alike if (noise := seed_noise(one, settings.metric))]
+    if not found:
+        return None
+    sd = float(np.sqrt(np.mean([one.sd**2 for one in found])))
+    return Noise(sd, f"lent by {settings.noise}: {', '.join(one.basis for one in found)}")
+
+
+def _same(first: Panel, second: Panel, column: str) -> bool:
+    return first.runs[column].iloc[0] == second.runs[column].iloc[0]
 
 
 def measure_one(

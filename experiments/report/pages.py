@@ -26,7 +26,7 @@ from experiments.report.measure import Measured, Settings, measure_one
 from experiments.report.section import Section
 
 TWIN = "The same {} runs in the paper's coordinate and in torch's"
-CURVES = "{}: training loss (mean over the batches of an interval) and test error, mean over seeds"
+CURVES = "{}: training loss (mean over the batches of an interval) and test error, {}"
 FINAL = "{}: final test error against weight decay, at each panel's best learning rate"
 SCATTER = "{}: final test error against training loss, a point a cell"
 LOSSES = (
@@ -83,9 +83,9 @@ class Page:
     def sections(self) -> list[Section]:
         """Return what the README says besides, as far as the settings ask for it."""
         kinds = {
-            "losses": lambda: losses.section(self.panels),
+            "losses": lambda: losses.section(self.panels) if losses.known(self.panels) else None,
             "steps": lambda: grokking.section(self._timed) if self._timed else None,
-            "ablation": lambda: ablation.section(self.panels),
+            "ablation": lambda: ablation.section(self._differences) if self._differences else None,
             "sensitivity": lambda: sensitivity.section(self.panels),
         }
         asked = (kinds[kind]() for kind in self._settings.figures if kind in kinds)
@@ -97,6 +97,11 @@ class Page:
         if self._settings.level is None or not self._has_points:
             return []
         return [grokking.timed(one, self.points) for one in self.panels]
+
+    @cached_property
+    def _differences(self) -> list[ablation.Difference]:
+        """What sparing parameters changes, as far as pairs of runs are there."""
+        return list(ablation.differences(pd.concat([one.panel.runs for one in self.panels])))
 
     @property
     def _settings(self) -> Settings:
@@ -127,7 +132,8 @@ class Page:
         if not self._has_points:
             return {}
         figure = learning_curves.learning_curves(self.panels, self.points)
-        return {self._file("curves"): (figure, CURVES.format(self._who()))}
+        text = CURVES.format(self._who(), picture.seeds(self.panels))
+        return {self._file("curves"): (figure, text)}
 
     def _final(self) -> Pictures:
         figure = final_error.final_errors(self.panels)
@@ -141,6 +147,8 @@ class Page:
         }
 
     def _losses(self) -> Pictures:
+        if not losses.known(self.panels):
+            return {}
         text = LOSSES.format(self._who())
         return {self._file("losses"): (losses.figure(self.panels), text)}
 
@@ -157,7 +165,9 @@ class Page:
         return {self._file("accuracy"): (figure, ACCURACY.format(self._who()))}
 
     def _ablation(self) -> Pictures:
-        return {self._file("ablation"): (ablation.figure(self.panels), ABLATION)}
+        if not self._differences:
+            return {}
+        return {self._file("ablation"): (ablation.figure(self._differences), ABLATION)}
 
     def _sensitivity(self) -> Pictures:
         metric = self._settings.metric.replace("_", " ")

@@ -220,15 +220,20 @@ def caption(measured: Sequence[Measured]) -> str:
     """Say what a cell is: the metric, its split, and over how many seeds it is a mean."""
     metric = measured[0].settings.metric
     words = metric.replace("_", " ").capitalize()
-    text = f"{words} at the end of training, on the {SPLITS[metric.split('_')[0]]}; "
-    counts = [n for one in measured for n in one.panel.cells["n"] if n > 0]
-    low, high = (min(counts), max(counts)) if counts else (0, 0)
-    text += "one seed" if high == 1 else f"mean over {low}" + f"-{high}" * (low < high) + " seeds"
+    where = SPLITS[metric.split("_")[0]]
+    text = f"{words} at the end of training, on the {where}; {seeds(measured)}"
     missing = int(sum((one.panel.cells["status"] == "missing").sum() for one in measured))
     text += f"; {missing} planned cells not run yet" if missing else ""
     if any((one.panel.cells["bound"] != "").any() for one in measured):
         text += "; cells in the colour above the scale are known only as bounds"
     return text + "."
+
+
+def seeds(measured: Sequence[Measured]) -> str:
+    """Say over how many seeds a cell is a mean."""
+    counts = [n for one in measured for n in one.panel.cells["n"] if n > 0]
+    low, high = (min(counts), max(counts)) if counts else (0, 0)
+    return "one seed" if high == 1 else f"mean over {low}" + f"-{high}" * (low < high) + " seeds"
 
 
 def render(figure: Figure) -> dict[str, bytes]:

@@ -21,7 +21,8 @@ cells within {near:g} {unit} of it; the one-pass regret is what tuning lr, then 
 the table; best of 10 draws is the lowest error to expect from ten random cells; the interaction
 share is the part of the variance in the basin that no f(lr) + g(wd) explains. Brackets are 95 %
 bootstrap intervals over seeds ({samples} samples); with one seed the noise of a run comes from
-replicate cells at wd = 0, and without any there is no interval. The spacing of the grid is not in
+replicate cells at wd = 0 or from the experiment that `decoupling.csv` names, and without any there
+is no interval. The spacing of the grid is not in
 them: no slope is known better than about one step of wd over the range of lr. `decoupling.csv` has
 every number with what it rests on, `experiments/report/stats.py` and `tuning.py` the formulas."""
 

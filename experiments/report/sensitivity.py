@@ -7,13 +7,14 @@ https://arxiv.org/abs/2309.14322; Kosson et al., 2025, https://arxiv.org/abs/251
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.errors import UserError
 from experiments.report import style, units
 from experiments.report.estimate import Estimate, draws, estimate, together
 from experiments.report.heatmap import number
@@ -96,11 +97,23 @@ class Curve:
 
 
 def curves(page: Sequence[Measured]) -> list[Curve]:
-    """Return the curves of panels that have one decay, by optimizer, narrow ones first."""
+    """Return the curves of panels by optimizer, narrow ones first, decay as it was typed.
+
+    Raises:
+        UserError: A panel has several decays, or the network has no width.
+    """
     found = []
     for one in page:
+        wds = one.panel.cells["wd"].nunique()
+        if wds > 1 or WIDTH not in one.panel.runs:
+            lack = f"{wds} of wd" if wds > 1 else f"no {WIDTH}"
+            raise UserError(
+                "figures=sensitivity is for runs of one wd and of several widths, "
+                f"{one.panel.name} has {lack}"
+            )
         width = float(one.panel.runs[WIDTH].iloc[0])
-        drawn = [draws(one.panel, f, one.settings, one.noise) for f in (best_rate, sensitivity)]
+        settings = replace(one.settings, axis="typed")
+        drawn = [draws(one.panel, f, settings, one.noise) for f in (best_rate, sensitivity)]
         found.append(Curve(one, width, *drawn))
     order = list(dict.fromkeys(one.optim for one in found))
     return sorted(found, key=lambda one: (order.index(one.optim), one.width))

@@ -3,10 +3,7 @@ import pytest
 from report_data import frame, run
 
 from experiments.report import ablation
-from experiments.report.cells import panels
-from experiments.report.measure import Settings, measure
 
-SETTINGS = Settings(samples=300, figures=("ablation",))
 EFFECT = {"none": 0.0, "norm_and_bias": -0.1, "embeddings_too": 0.0}
 
 
@@ -26,16 +23,15 @@ def rows(task="shakespeare", sd=0.01, seeds=range(4), effect=EFFECT):
 
 
 def found(*sweeps, metric="test_loss", cell=None):
-    runs = frame([row for rows in sweeps for row in rows])
     return {
         (one.task, one.spared): one.estimate
-        for one in ablation.differences(runs)
+        for one in differences(*sweeps)
         if one.metric == metric and one.cell == cell
     }
 
 
-def page(*sweeps):
-    return measure(panels(frame([r for rows in sweeps for r in rows]), "test_error"), SETTINGS)
+def differences(*sweeps):
+    return list(ablation.differences(frame([row for rows in sweeps for row in rows])))
 
 
 def test_a_difference_is_paired_by_seed_so_that_what_seeds_share_does_not_widen_it():
@@ -65,7 +61,7 @@ def test_one_seed_has_no_interval_and_a_lost_partner_takes_its_pair_along():
 
 
 def test_the_section_says_it_task_by_task_and_in_the_unit_of_the_metric():
-    section = ablation.section(page(rows(), rows("cifar10_small_vit", effect={"none": 0.0,
+    section = ablation.section(differences(rows(), rows("cifar10_small_vit", effect={"none": 0.0,
         "norm_and_bias": 0.2, "embeddings_too": 0.0})))  # fmt: skip
     lines = section.verdicts
     vit = [line for line in lines if line.startswith("cifar10_small_vit")]
@@ -80,13 +76,13 @@ def test_the_section_says_it_task_by_task_and_in_the_unit_of_the_metric():
 
 
 def test_a_kind_without_runs_is_a_dash_and_without_the_base_there_is_nothing():
-    section = ablation.section(page(rows(effect={"none": 0.0, "embeddings_too": 0.0})))
+    section = ablation.section(differences(rows(effect={"none": 0.0, "embeddings_too": 0.0})))
     assert section.table[1][-2] == "-"
     assert found(rows(effect={"norm_and_bias": 0.0, "embeddings_too": 0.0})) == {}
 
 
 def test_the_picture_has_axes_a_task_and_metric_and_bars_of_the_intervals():
-    figure = ablation.figure(page(rows(), rows("cifar10_small_vit")))
+    figure = ablation.figure(differences(rows(), rows("cifar10_small_vit")))
     assert len(figure.axes) == 4
     titles = [ax.get_title() for ax in figure.axes]
     assert titles == ["cifar10_small_vit"] * 2 + ["shakespeare"] * 2

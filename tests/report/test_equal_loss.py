@@ -77,17 +77,25 @@ def test_the_interval_covers_the_shift_and_shrinks_with_seeds():
     assert widths[1] < 0.6 * widths[0]
 
 
-def test_one_seed_borrows_the_noise_of_a_run():
+@pytest.mark.parametrize("sds", [(0.3, 0.3), (0.1, 0.5), (0.5, 0.1)])
+def test_one_seed_borrows_the_noise_of_a_run_each_method_its_own(sds):
     losses = np.exp(np.linspace(-4, 0, 9))
     first, second = method(losses, bend), method(losses, bend)
-    found = equal_loss.compare(first, second, 400, Noise(0.3, "elsewhere"))
-    # The mean over nine cells (the outer ones half) of a difference of two: 0.3 sqrt(2 / 8) = 0.15.
-    assert found.high - found.low == pytest.approx(4 * 0.15, rel=0.25)
+    found = equal_loss.compare(first, second, 400, tuple(Noise(sd, "elsewhere") for sd in sds))
+    # The mean over nine cells, the outer ones half, of a difference of two.
+    sd = np.sqrt((sds[0] ** 2 + sds[1] ** 2) / 8)
+    assert found.high - found.low == pytest.approx(4 * sd, rel=0.25)
+
+
+def test_a_method_that_failed_in_all_its_cells_identifies_nothing():
+    losses = np.exp(np.linspace(-4, 0, 9))
+    found = equal_loss.compare(method(losses, bend), method(losses, lambda x: 90.0), 10)
+    assert found.reason == "a method has no cell within 10 points of the best"
 
 
 def test_draws_have_the_unbiased_variance_of_a_mean_over_the_seeds_that_a_cell_has():
     errors = np.array([[4.0, 5.0, 9.0], [1.0, 3.0, np.nan], [7.0, np.nan, np.nan]])
-    drawn = equal_loss._draws((errors, errors), 20_000, None, np.random.default_rng(0))
+    drawn = equal_loss._draws((errors, errors), None, 20_000, np.random.default_rng(0))
     first, *rest = drawn
     values = np.concatenate(rest)
     assert first[0, 1] == pytest.approx([6, 2, 7])

@@ -77,6 +77,15 @@ def budget(decay, power, id_):
     ]  # fmt: skip
 
 
+def test_a_budget_grows_with_the_images_too_which_a_task_may_name_as_a_key_of_its_own():
+    rows = budget("raw", 0.5, "r")
+    for row in rows:
+        row["train_size"] = row["task.train_size"] = 32 * row["steps"]
+        row["epochs"] = 1.0
+    one = found(rows)["exponent", "AdamW", "raw wd"]
+    assert one.value == pytest.approx(0.5, abs=0.1)
+
+
 def test_exponents_of_raw_and_normalized_decay_and_how_much_less_it_moves():
     estimates = found(budget("raw", 0.5, "r"), budget("normalized", 0.0, "n"))
     assert estimates["exponent", "AdamW", "raw wd"].value == pytest.approx(0.5, abs=0.1)

@@ -10,7 +10,7 @@ from experiments.errors import UserError
 from experiments.report import picture
 from experiments.report.cells import panels
 from experiments.report.matching import match, matches
-from experiments.report.measure import Settings
+from experiments.report.measure import FIGURES, Settings, measure
 from experiments.report.report import analyze
 from experiments.report.request import report
 
@@ -288,9 +288,40 @@ def test_one_seed_borrows_the_noise_of_a_run_where_asked(toy, tmp_path, caplog, 
     analyze("lone", settings=Settings(samples=50, noise="toy"), **toy)
     noise = pd.read_csv(table).set_index("statistic").loc["run_noise"]
     assert noise["value"] == pytest.approx(0.1, rel=0.2)
+    assert noise["note"].startswith("lent by toy: ")
     assert pd.read_csv(table).set_index("statistic").loc["best_of_10", "low"] > 0
     analyze("lone", settings=Settings(samples=50, noise="nobody"), **toy)
     assert "noise=nobody has no committed runs.csv" in caplog.text
+
+
+def test_noise_is_lent_by_panels_of_the_same_task_and_if_possible_schedule():
+    lenders = [
+        *sweep(lrs=LRS[::4], sd=0.1, schedule="cosine"),
+        *sweep(lrs=LRS[::4], sd=2.0, schedule="restarts"),
+        *sweep(lrs=LRS[::4], sd=9.0, schedule="cosine", task="shakespeare"),
+    ]
+    lenders = panels(frame([row | {"id": str(i)} for i, row in enumerate(lenders)]), "test_error")
+    for schedule, sd in (("cosine", 0.1), ("constant", 2**0.5)):
+        lone = panels(frame(sweep(lrs=LRS[::4], seeds=[0], schedule=schedule)), "test_error")
+        (measured,) = measure(lone, Settings(samples=0, noise="far"), lenders)
+        assert measured.noise.sd == pytest.approx(sd, rel=0.3)
+
+
+@pytest.mark.parametrize("kind", FIGURES)
+@pytest.mark.parametrize("status", ["finished", "diverged"])
+def test_every_kind_of_picture_is_drawn_or_left_out_from_the_first_run_on(tmp_path, kind, status):
+    lost = {} if status == "finished" else {"test_error": None, "test_loss": None}
+    write_runs(tmp_path / "runs" / "toy", [run(status=status, **lost, **{"model.width": 64})])
+    folders = {"runs_dir": tmp_path / "runs", "results_dir": tmp_path / "results"}
+    settings = Settings(samples=20, figures=(kind,), level=5.0, curves=True)
+    made = analyze("toy", settings=settings, **folders)
+    assert "toy" in made.text
+    assert (tmp_path / "results" / "toy" / "README.md").exists()
+
+
+def test_sensitivity_says_which_runs_it_is_for(toy, no_pictures):
+    with pytest.raises(UserError, match="figures=sensitivity is for runs of one wd .* of wd"):
+        analyze("toy", settings=Settings(samples=0, figures=("sensitivity",)), **toy)
 
 
 def test_pictures_of_other_kinds_need_no_statistics_of_a_grid(toy):

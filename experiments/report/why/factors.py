@@ -110,7 +110,8 @@ def arms(runs: pd.DataFrame) -> pd.DataFrame:
         runs: One seed.
 
     Returns:
-        optim, optim.eps; error, lr and wd of the best cell, NaN where all diverge; good, how many
+        optim, optim.eps; error, lr and wd of the best cell (of equal errors that of the lower
+        loss), NaN where all diverge; good, how many
         cells come within ``NEAR`` points of the best of all arms; diverged; cells; and slope, by
         which the right decay follows the learning rate: of the threshold where some arm passes
         ``LEVEL``, else of the ridge; NaN where the cells do not say.
@@ -119,8 +120,8 @@ def arms(runs: pd.DataFrame) -> pd.DataFrame:
     switches = best < LEVEL
     rows = []
     for (optim, eps), group in sorted(runs.groupby(SETTING), key=lambda pair: _order(pair[0])):
-        ended = group[group["test_error"].notna()]
-        top = ended.loc[ended["test_error"].idxmin()] if len(ended) else dict.fromkeys(CELL, np.nan)
+        ended = group[group["test_error"].notna()].sort_values(["test_error", "test_loss"])
+        top = ended.iloc[0] if len(ended) else dict.fromkeys(CELL, np.nan)
         cells = group[list(CELL)]
         found = stats.threshold_slope(cells, LEVEL) if switches else stats.ridge_slope(cells)
         rows.append(

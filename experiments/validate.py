@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 from functools import cache
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_type_hints
 
 from hydra.utils import get_object
 
@@ -16,6 +17,9 @@ from experiments.schema import RunConfig
 from optim.groups import NO_DECAY
 
 PRECISIONS = ("auto", "fp32", "bf16")
+#: Values that an annotation can be held to, and what a person calls them.
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
+KINDS |= {type(None): "null"}
 #: Keys of a group's entry that are for us, not for what the entry builds.
 OWN_KEYS = {"name", "convention", "_target_", "_partial_"}
 #: What experiments.run passes to a constructor beside the entry's own keys.
@@ -100,6 +104,33 @@ def _check_entry(group: str, entry: Mapping[str, Any]) -> None:
     if "_target_" not in entry:
         raise UserError(f"{group} has no _target_; choose an entry of configs/{group}")
     _check_keys(group, entry["_target_"], str(entry.get("name")), frozenset(entry))
+    if group in ("task", "model"):
+        _check_kinds(group, entry)
+
+
+def _check_kinds(group: str, entry: Mapping[str, Any]) -> None:
+    """Refuse a value of another kind than the annotation of its parameter, where that is plain."""
+    for key, kinds in _kinds(entry["_target_"]).items():
+        kind = type(entry.get(key))
+        if key in entry and kind not in kinds and not (kind is int and float in kinds):
+            allowed = " or ".join(KINDS[kind] for kind in KINDS if kind in kinds)
+            raise UserError(f"{group}.{key} must be {allowed}, got {entry[key]!r}")
+
+
+@cache
+def _kinds(target: str) -> dict[str, set[type]]:
+    """Return what each parameter may be, of those that are plain values by their annotations."""
+    built = get_object(target)
+    try:
+        hints = get_type_hints(built.__init__ if inspect.isclass(built) else built)
+    except NameError:  # of a name that is there for type checkers only
+        return {}
+    found = {
+        name: {*get_args(hint)} if isinstance(hint, UnionType) else {hint}
+        for name, hint in hints.items()
+        if isinstance(hint, type | UnionType)
+    }
+    return {name: kinds for name, kinds in found.items() if kinds <= set(KINDS)}
 
 
 @cache

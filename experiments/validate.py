@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 from functools import cache
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, get_args, get_type_hints
 
 from hydra.utils import get_object
@@ -18,8 +18,13 @@ from optim.groups import NO_DECAY
 
 PRECISIONS = ("auto", "fp32", "bf16")
 #: Values that an annotation can be held to, and what a person calls them.
-KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
-KINDS |= {type(None): "null"}
+KINDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a word",
+    NoneType: "null",
+}
 #: Keys of a group's entry that are for us, not for what the entry builds.
 OWN_KEYS = {"name", "convention", "_target_", "_partial_"}
 #: What experiments.run passes to a constructor beside the entry's own keys.

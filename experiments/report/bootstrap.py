@@ -23,6 +23,13 @@ class Noise:
     basis: str
 
 
+def mean_noise(found: Sequence[Noise], basis: str) -> Noise | None:
+    """Return the noise whose variance is the mean of several ones'; None if there are none."""
+    if not found:
+        return None
+    return Noise(float(np.sqrt(np.mean(np.square([one.sd for one in found])))), basis)
+
+
 def seed_noise(panel: Panel, value: str) -> Noise | None:
     """Pool the standard deviation over the panel's cells with several seeds; None without any.
 

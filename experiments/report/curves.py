@@ -93,7 +93,7 @@ def thin(points: pd.DataFrame, level: float) -> pd.DataFrame:
     that were thinned before stay as they are, also beside those that they were taken from.
 
     Args:
-        points: As text, from ``merge``: sorted by run and step.
+        points: As text, from ``gather`` or ``merge``: those of a run in the order of steps.
         level: In percent.
     """
     typed = frame(points)

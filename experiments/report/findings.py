@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.report import budget, contrast, equal_loss, speed, style, summary, units
-from experiments.report.bootstrap import Noise
+from experiments.report.bootstrap import Noise, mean_noise
 from experiments.report.cells import MISSING
 from experiments.report.estimate import Estimate, draws
 from experiments.report.measure import Measured
@@ -46,7 +46,7 @@ def findings(measured: Sequence[Measured], points: pd.DataFrame) -> list[Finding
         measured: Panels of one experiment.
         points: Typed learning curves of their runs; without any nothing is said of restarts.
     """
-    known = [(_schedule(one), one.noise.sd) for one in measured if one.noise]
+    known = [(_schedule(one), one.noise) for one in measured if one.noise]
     found = []
     for figure, page in summary.pages(measured).items():
         page = [replace(one, noise=one.noise or _shared(one, known)) for one in page]
@@ -56,9 +56,9 @@ def findings(measured: Sequence[Measured], points: pd.DataFrame) -> list[Finding
     return found
 
 
-def _shared(one: Measured, known: Sequence[tuple[str, float]]) -> Noise | None:
-    sds = [sd for schedule, sd in known if schedule == _schedule(one)]
-    return Noise(float(np.sqrt(np.mean(np.square(sds)))), "other panels") if sds else None
+def _shared(one: Measured, known: Sequence[tuple[str, Noise]]) -> Noise | None:
+    alike = [noise for schedule, noise in known if schedule == _schedule(one)]
+    return mean_noise(alike, "other panels")
 
 
 def _schedule(one: Measured) -> str:

@@ -9,7 +9,14 @@ import pandas as pd
 
 from experiments.errors import UserError
 from experiments.report import coordinates, stats, tuning
-from experiments.report.bootstrap import Noise, interval, replicate_noise, samples, seed_noise
+from experiments.report.bootstrap import (
+    Noise,
+    interval,
+    mean_noise,
+    replicate_noise,
+    samples,
+    seed_noise,
+)
 from experiments.report.cells import Panel
 from experiments.report.surface import Surface, surface
 
@@ -144,10 +151,7 @@ def _lent(panel: Panel, settings: Settings, lenders: Sequence[Panel]) -> Noise |
     alike = [one for one in lenders if _same(one, panel, "task") and one.optim == panel.optim]
     alike = [one for one in alike if _same(one, panel, "schedule")] or alike
     found = [noise for one in alike if (noise := seed_noise(one, settings.metric))]
-    if not found:
-        return None
-    sd = float(np.sqrt(np.mean([one.sd**2 for one in found])))
-    return Noise(sd, f"lent by {settings.noise}: {', '.join(one.basis for one in found)}")
+    return mean_noise(found, f"lent by {settings.noise}: {', '.join(one.basis for one in found)}")
 
 
 def _same(first: Panel, second: Panel, column: str) -> bool:

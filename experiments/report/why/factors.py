@@ -111,10 +111,10 @@ def arms(runs: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         optim, optim.eps; error, lr and wd of the best cell (of equal errors that of the lower
-        loss), NaN where all diverge; good, how many
-        cells come within ``NEAR`` points of the best of all arms; diverged; cells; and slope, by
-        which the right decay follows the learning rate: of the threshold where some arm passes
-        ``LEVEL``, else of the ridge; NaN where the cells do not say.
+        loss), NaN where all diverge; good, how many cells come within ``NEAR`` points of the best
+        of all arms; diverged; cells; and slope, by which the right decay follows the learning rate:
+        of the threshold where some arm passes ``LEVEL``, else of the ridge; NaN where the cells do
+        not say.
     """
     best = runs["test_error"].min()
     switches = best < LEVEL

@@ -13,7 +13,12 @@ DECISIVE = (
 )
 #: Keys that came when there were runs already, each with the value at which a run is what it was
 #: before: there the key is left out, and the runs keep their identity.
-ADDED_LATER = {"loss_scale": 1.0, "task.operation": "add", "compile": False}
+ADDED_LATER = {
+    "loss_scale": 1.0,
+    "task.operation": "add",
+    "compile": False,
+    "model.init": "fan_out",
+}
 
 
 def settings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,6 +37,12 @@ def test_a_later_key_is_left_out_at_its_old_value_only(key, old, new):
     assert settings(after)[key] == new
 
 
+def test_a_network_that_starts_as_before_is_the_run_that_it_was():
+    known = "8c8561598227772d"
+    assert identity(plain("task=cifar10_small", "model.init=fan_out")) == known
+    assert identity(plain("task=cifar10_small", "model.init=torch")) != known
+
+
 def test_a_later_key_of_a_group_is_left_out_without_touching_the_configuration():
     old, new = plain(), plain("task.operation=divide")
     assert old["task"]["operation"] == "add"

@@ -32,7 +32,15 @@ def test_a_resnet_block_that_grows_keeps_every_other_pixel_and_pads_channels():
     assert not out[:, 16:].any()
 
 
-@pytest.mark.parametrize("bad", [{"depth": 21}, {"depth": 2}, {"width": 0}])
+@pytest.mark.parametrize("bad", [{"depth": 21}, {"depth": 2}, {"width": 0}, {"init": "he"}])
 def test_resnet_refuses_what_it_cannot_be(bad):
     with pytest.raises(UserError, match=f"model.{next(iter(bad))}.*got {next(iter(bad.values()))}"):
         ResNet(3, 10, **bad)
+
+
+@pytest.mark.parametrize(
+    ("init", "variance"), [("fan_out", 2 / (9 * 64)), ("torch", 1 / (27 * 64))]
+)
+def test_resnet_convolutions_start_with_the_variance_that_init_names(init, variance):
+    weight = ResNet(3, 10, depth=8, init=init).blocks[2].conv2.weight  # 64 to 64 channels
+    assert weight.var().item() == pytest.approx(variance, rel=0.05)

@@ -7,11 +7,11 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.cli import entry_point, one_line_errors
-from experiments.cluster.status import status_of
-from experiments.grid import analysis, planned
-from experiments.report import verdict
-from experiments.report.request import report
-from experiments.report.why import report as why
+from experiments.report.pages import verdict
+from experiments.report.pages import why as why
+from experiments.report.pages.request import report
+from experiments.sweep.grid import analysis, planned
+from experiments.sweep.status import status_of
 
 
 @entry_point
@@ -24,7 +24,7 @@ def main(cfg: DictConfig) -> None:
         print(status_of(options))
         return
     if options.pop("cost"):
-        from experiments.cost import report as price  # trains for some seconds
+        from experiments.sweep.cost import report as price  # trains for some seconds
 
         print(price(options["experiment"]))
         return

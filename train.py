@@ -11,7 +11,7 @@ from experiments.cli import entry_point, one_line_errors, refuse_sweep_without_m
 @one_line_errors()
 def main(cfg: DictConfig) -> float | None:
     """Return the final test error in percent, which a sweeper may minimize; None if it diverged."""
-    from experiments.run import run, summarize  # torch is imported only now
+    from experiments.run.cell import run, summarize  # torch is imported only now
 
     refuse_sweep_without_multirun()
     row = run(cfg, run_folder())

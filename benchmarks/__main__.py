@@ -13,8 +13,8 @@ import torch
 
 from benchmarks import faults, kernels, sweeps
 from benchmarks.draw import figure, table
-from experiments.device import device_name
-from experiments.provenance import commit
+from experiments.record.provenance import commit
+from experiments.run.device import device_name
 
 log = logging.getLogger("benchmarks")
 RESULTS = Path(__file__).parents[1] / "results" / "benchmarks"

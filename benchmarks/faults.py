@@ -14,10 +14,12 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from benchmarks.measure import Timing
-from experiments import build, checkpoint, grid
-from experiments.loop import Trainer
 from experiments.models import ResNet
-from experiments.scribe import SHARE
+from experiments.record import checkpoint
+from experiments.run import build
+from experiments.run.recorder import SHARE
+from experiments.run.trainer import Trainer
+from experiments.sweep import grid
 
 log = logging.getLogger("benchmarks")
 ROOT = Path(__file__).parents[1]
@@ -74,7 +76,7 @@ def _state(words: tuple[str, ...]) -> dict[str, Any]:
 
 def lost_work(kills: int, every: float) -> list[dict[str, Any]]:
     """Kill one run at random instants; time how much of each attempt was lost."""
-    from experiments.run import run_cell
+    from experiments.run.cell import run_cell
 
     words = (*QUIET, "epochs=100000", "eval_every=1000", f"checkpoint_every={every}")
     config = grid.default(*words)

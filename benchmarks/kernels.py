@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import Timing, time_together
-from experiments.device import autocast, resolve_precision
 from experiments.models import ResNet, ShakeShake, Transformer
+from experiments.run.device import autocast, resolve_precision
 from optim import SGD, SGDW, Adam, AdamW
 
 CPU = torch.device("cpu")

@@ -129,8 +129,8 @@ def memory() -> list[dict[str, Any]]:
 import logging, sys, tempfile
 from pathlib import Path
 from omegaconf import open_dict
-from experiments import grid
-from experiments.run import run
+from experiments.sweep import grid
+from experiments.run.cell import run
 def megabytes():
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
@@ -193,7 +193,7 @@ def _write_table(folder: Path, size: int) -> None:
     import math
     import random
 
-    from experiments.runs_table import complete
+    from experiments.record.schema import complete
 
     draw = random.Random(0)
     side = round(math.sqrt(size / 20))

@@ -15,11 +15,11 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from experiments import grid
-from experiments.compose import register_resolvers
 from experiments.errors import UserError
 from experiments.interrupt import Interrupted
-from experiments.schema import register
+from experiments.run.schema import register
+from experiments.sweep import grid
+from experiments.sweep.compose import register_resolvers
 
 VERBOSE = os.environ.get("HYDRA_FULL_ERROR") == "1"
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from experiments.provenance import commit
+from experiments.record.provenance import commit
 from experiments.seeding import stream
 from optim import SGD, SGDW
 
@@ -142,7 +142,7 @@ def rows(seed: int = 0) -> list[dict[str, Any]]:
 
 def report(results_dir: Path) -> str:
     """Compute everything, write results_dir/propositions/, and return the table as text."""
-    from experiments.report import propositions
+    from experiments.report.pages import propositions
 
     code = f"Code {commit()}, torch {torch.__version__}, float64 on the CPU."
     return propositions.report(rows(), results_dir / "propositions", code)

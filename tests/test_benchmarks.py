@@ -4,14 +4,14 @@ from collections import Counter
 
 import pytest
 import torch
-from tiny_runs import build_config, make_trainer
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks import draw, faults
 from benchmarks.__main__ import PARTS
 from benchmarks.measure import Timing, time_together
-from experiments import loop
+from experiments.run import trainer
 from optim import SGD, SGDW, Adam, AdamW
+from tests.tiny_runs import build_config, make_trainer
 
 
 class Calls(TorchDispatchMode):
@@ -35,7 +35,7 @@ def test_a_training_step_never_waits_for_a_number():
     made = make_trainer(build_config("epochs=40", "wd=0.01"))
     made._train_step()
     with Calls() as calls:
-        for _ in range(loop.LOOK_EVERY - 1):
+        for _ in range(trainer.LOOK_EVERY - 1):
             made._train_step()
     assert syncs(calls) == 0
 

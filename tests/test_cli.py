@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_runs import TINY
+
+from tests.tiny_runs import TINY
 
 ROOT = Path(__file__).parents[1]
 #: Many commands in one process, each through the entry point; prints exit code and stderr.
@@ -209,7 +210,7 @@ def test_a_swept_key_without_a_column_is_recorded(in_tmp):
 @pytest.mark.slow
 def test_a_cell_that_fails_or_is_killed_stops_no_other_and_is_named(in_tmp):
     (in_tmp / "sitecustomize.py").write_text(
-        "import os, experiments.run as r\n"
+        "import os, experiments.run.cell as r\n"
         "original = r.run_cell\n"
         "def run_cell(config, folder):\n"
         "    if config['seed'] == 1: raise RuntimeError('broken cell')\n"

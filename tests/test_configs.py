@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import OmegaConf
-from tiny_runs import composed
 
-from experiments import build, grid
-from experiments.compose import compose
-from experiments.schema import RunConfig
+from experiments.run import build
+from experiments.run.schema import RunConfig
+from experiments.sweep import grid
+from experiments.sweep.compose import compose
+from tests.tiny_runs import composed
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_runs import make_trainer
 
-from experiments import build, grid
-from experiments.lint import cut_restart
-from experiments.report.cells import missing_runs
-from experiments.report.table import frame, merge
-from experiments.run import describe
-from experiments.runs_table import complete
+from experiments.record.schema import complete
+from experiments.report.data.panels import missing_runs
+from experiments.report.data.tables import frame, merge
+from experiments.run import build
+from experiments.run.cell import describe
+from experiments.run.decay_lint import cut_restart
+from experiments.sweep import grid
+from tests.tiny_runs import make_trainer
 
 ROOT = Path(__file__).parents[1]
 FIGURES = ("figure1", "figure2", "figure3", "figure4", "figureS2", "figureS3", "figureS4")

@@ -6,7 +6,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf, open_dict
 
-from experiments import build, grid, loop
+from experiments.run import build, trainer
+from experiments.sweep import grid
 
 #: Overrides under which a run of modular addition takes a fraction of a second.
 TINY = ("tracker=none", "progress=false", "task.modulus=7", "epochs=4", "eval_every=2",
@@ -39,7 +40,7 @@ class Killed(Exception):
 @contextmanager
 def dying_at(step, monkeypatch):
     """Kill the run inside the block as it is about to make its step ``step``, counted from 0."""
-    train_step = loop.Trainer._train_step
+    train_step = trainer.Trainer._train_step
 
     def dying(self):
         if self.step == step:
@@ -47,7 +48,7 @@ def dying_at(step, monkeypatch):
         train_step(self)
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop.Trainer, "_train_step", dying)
+        patched.setattr(trainer.Trainer, "_train_step", dying)
         with pytest.raises(Killed):
             yield
 
@@ -55,12 +56,12 @@ def dying_at(step, monkeypatch):
 def final_weights(monkeypatch):
     """Collect the weights with which runs end."""
     collected = []
-    whole = loop.Trainer.run
+    whole = trainer.Trainer.run
 
     def watched(self, scribe):
         final = whole(self, scribe)
         collected.append([p.detach().clone() for p in self.model.parameters()])
         return final
 
-    monkeypatch.setattr(loop.Trainer, "run", watched)
+    monkeypatch.setattr(trainer.Trainer, "run", watched)
     return collected

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from experiments.errors import UserError
-from experiments.files import checksum as checksum_of
+from experiments.record.files import checksum as checksum_of
 from experiments.seeding import stream
 from experiments.tasks.base import IGNORED, Examples, Task
 from experiments.tasks.text_files import SHA256, read_text, shakespeare_file

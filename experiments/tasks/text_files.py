@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from experiments.errors import UserError
-from experiments.files import checksum, write_atomically
+from experiments.record.files import checksum, write_atomically
 
 SHAKESPEARE = "tinyshakespeare/input.txt"
 ADDRESS = f"https://raw.githubusercontent.com/karpathy/char-rnn/master/data/{SHAKESPEARE}"

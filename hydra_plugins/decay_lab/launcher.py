@@ -9,11 +9,11 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from experiments import pool
-from experiments.compose import Cell, compose
 from experiments.errors import UserError
-from experiments.node import at_least_one, slots
 from experiments.progress import progress_bar
+from experiments.sweep import pool
+from experiments.sweep.compose import Cell, compose
+from experiments.sweep.slots import at_least_one, slots
 
 log = logging.getLogger(__name__)
 

@@ -13,11 +13,11 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from experiments import failure
-from experiments.cluster import queue, submission
-from experiments.compose import Cell, compose
 from experiments.errors import UserError
-from experiments.node import at_least_one
+from experiments.record import failure
+from experiments.sweep.compose import Cell, compose
+from experiments.sweep.slots import at_least_one
+from experiments.sweep.slurm import squeue, submission
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +75,9 @@ class SlurmLauncher(Launcher):
             return []
         sweep = cells[0].folder.parent
         try:
-            limit = queue.largest_array()
-            queued = submission.in_queue(sweep, queue.tasks())
-        except queue.Unreachable as error:
+            limit = squeue.largest_array()
+            queued = submission.in_queue(sweep, squeue.tasks())
+        except squeue.Unreachable as error:
             raise UserError(f"no Slurm to submit to ({error}); hydra/launcher=local") from None
         todo = [cell for cell in cells if cell.folder.name not in queued]
         if len(todo) < len(cells):
@@ -90,8 +90,8 @@ class SlurmLauncher(Launcher):
         return [_outcome(cell) for cell in cells]
 
     def _submit(self, sweep: Path, cells: list[Cell], limit: int) -> None:
-        from experiments import provenance
-        from experiments.cluster.shard import Shard
+        from experiments.record import provenance
+        from experiments.sweep.slurm.shard import Shard
 
         per_job = max(self.cells_per_job, math.ceil(len(cells) / limit))
         if per_job > self.cells_per_job:
@@ -160,9 +160,9 @@ class SlurmLauncher(Launcher):
         while True:
             time.sleep(LOOK)
             try:
-                if not names & set(submission.in_queue(sweep, queue.tasks())):
+                if not names & set(submission.in_queue(sweep, squeue.tasks())):
                     return
-            except queue.Unreachable as error:
+            except squeue.Unreachable as error:
                 log.warning("still waiting: %s", error)
 
 

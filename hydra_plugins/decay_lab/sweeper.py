@@ -13,12 +13,12 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from experiments import grid
-from experiments.cluster.submission import add_to_plan
-from experiments.compose import Cell, compose
 from experiments.errors import UserError
-from experiments.identity import identity
-from experiments.record import answers, committed, settled
+from experiments.record.folder import answers, committed, settled
+from experiments.record.identity import identity
+from experiments.sweep import grid
+from experiments.sweep.compose import Cell, compose
+from experiments.sweep.slurm.submission import add_to_plan
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class GridSweeper(Sweeper):
         Raises:
             UserError: A cell cannot be run, or cells failed.
         """
-        from experiments.build import check
+        from experiments.run.build import check
 
         preset, arguments = _split_preset(arguments)
         overrides = grid.combinations(self.params, self.grids, arguments)

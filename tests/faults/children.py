@@ -11,13 +11,13 @@ import traceback
 from pathlib import Path
 
 import torch
-from tiny_runs import TINY, composed
 from tqdm import tqdm
 
-from experiments import loop, scribe
 from experiments.interrupt import Interrupted
-from experiments.lock import Busy
-from experiments.run import run
+from experiments.record.lock import Busy
+from experiments.run import recorder, trainer
+from experiments.run.cell import run
+from tests.tiny_runs import TINY, composed
 
 # torch imports much at the first optimizer; the children need not each do that again.
 torch.optim.SGD([torch.zeros(1, requires_grad=True)])
@@ -65,9 +65,9 @@ def train(words, folder, before_step=None):
 
     For children only: it changes what it finds.
     """
-    scribe.SHARE = 1e9  # a checkpoint after every step, whatever it costs
+    recorder.SHARE = 1e9  # a checkpoint after every step, whatever it costs
     os.fsync = lambda handle: None  # no power fails here, and a slow disk would take minutes
-    whole, step = loop.Trainer.run, loop.Trainer._train_step
+    whole, step = trainer.Trainer.run, trainer.Trainer._train_step
 
     def kept(self, scribe):
         final = whole(self, scribe)
@@ -80,7 +80,7 @@ def train(words, folder, before_step=None):
             before_step(self.step)
         step(self)
 
-    loop.Trainer.run, loop.Trainer._train_step = kept, hooked
+    trainer.Trainer.run, trainer.Trainer._train_step = kept, hooked
     run(composed(*words), Path(folder))
 
 

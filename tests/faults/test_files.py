@@ -9,11 +9,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from children import FAILED, LONG, TINY, ended, fork, left_behind, outcome, train, trained, until
 
-from experiments import failure
-from experiments.checkpoint import Checkpoints, load
-from experiments.files import write_atomically
+from experiments.record import failure
+from experiments.record.checkpoint import Checkpoints, load
+from experiments.record.files import write_atomically
+from tests.faults.children import (
+    FAILED,
+    LONG,
+    TINY,
+    ended,
+    fork,
+    left_behind,
+    outcome,
+    train,
+    trained,
+    until,
+)
 
 CPU = torch.device("cpu")
 SHORT = (*LONG, "epochs=40")  # 120 steps

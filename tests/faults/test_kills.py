@@ -10,10 +10,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from children import LONG, TINY, ended, fork, left_behind, outcome, slowly, train, trained, until
 from tqdm import tqdm
 
-from experiments.checkpoint import Checkpoints, load
+from experiments.record.checkpoint import Checkpoints, load
+from tests.faults.children import (
+    LONG,
+    TINY,
+    ended,
+    fork,
+    left_behind,
+    outcome,
+    slowly,
+    train,
+    trained,
+    until,
+)
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")

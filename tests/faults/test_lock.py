@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from children import BUSY, LONG, ended, fork, outcome, slowly, train, trained, until
 
-from experiments import lock
-from experiments.lock import Busy, Lock, holder
+from experiments.record import lock
+from experiments.record.lock import Busy, Lock, holder
+from tests.faults.children import BUSY, LONG, ended, fork, outcome, slowly, train, trained, until
 
 
 @pytest.fixture

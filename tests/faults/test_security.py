@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from children import TINY, ended, fork, train
-from tiny_runs import composed
 
-from experiments import identity
-from experiments.checkpoint import HEAD, MAGIC, Checkpoints, Damaged, load
 from experiments.errors import UserError
-from experiments.run import run
+from experiments.record import identity
+from experiments.record.checkpoint import HEAD, MAGIC, Checkpoints, Damaged, load
+from experiments.run.cell import run
 from experiments.tasks import cifar_files
+from tests.faults.children import TINY, ended, fork, train
+from tests.tiny_runs import composed
 
 ROOT = Path(__file__).parents[2]
 
@@ -101,7 +101,7 @@ def test_a_name_that_could_leave_the_runs_folder_is_refused(in_tmp, name):
 @pytest.mark.parametrize("name", ["../../up", "/abs", "a\nb", "é" * 300, "\x00", "..", "$(rm x)"])
 def test_a_cells_folder_is_one_plain_name_whatever_is_in_its_configuration(name):
     config = {key: name for key in identity.DECISIVE} | {
-        "task": {"name": name}, "optim": {"name": name},
+        "task": {"name": name}, "model": {"name": name}, "optim": {"name": name},
         "lr": 0.1, "wd": float("1e-300"), "seed": 10**30,
     }  # fmt: skip
     cell = identity.cell_name(config)

@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
-from children import TINY, left_behind, until
 
-from experiments import failure
-from experiments.checkpoint import load
-from experiments.cluster.status import status
-from experiments.lock import holder
+from experiments.record import failure
+from experiments.record.checkpoint import load
+from experiments.record.lock import holder
+from experiments.sweep.status import status
+from tests.faults.children import TINY, left_behind, until
 
 ROOT = Path(__file__).parents[2]
 LONG = ("epochs=700", "eval_every=100", "checkpoint_every=0.5")  # 2,100 steps

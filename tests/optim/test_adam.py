@@ -2,9 +2,9 @@ from math import sqrt
 
 import pytest
 import torch
-from trajectories import assert_same, far_apart, given, noise, trajectory
 
 from optim import Adam, AdamW, schedule
+from tests.optim.trajectories import assert_same, far_apart, given, noise, trajectory
 
 # An epsilon this large shows where it is added; these betas keep the arithmetic in one's head.
 BY_HAND = {"betas": (0.5, 0.75), "eps": 0.5, "eta": (1.0, 0.5, 1.0).__getitem__}

@@ -8,9 +8,9 @@ from hypothesis import given as with_any
 from hypothesis import settings
 from hypothesis import strategies as st
 from torch.optim.lr_scheduler import LambdaLR
-from trajectories import DECOUPLED, PAPER, assert_same, noise, trajectory
 
 from optim import SGD, SGDW, Adam, AdamW
+from tests.optim.trajectories import DECOUPLED, PAPER, assert_same, noise, trajectory
 
 all_of_them = pytest.mark.parametrize(("optimizer_class", "options"), PAPER)
 decoupled_ones = pytest.mark.parametrize(("optimizer_class", "options"), DECOUPLED)

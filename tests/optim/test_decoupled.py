@@ -3,10 +3,10 @@ import pickle
 import pytest
 import torch
 from torch.optim.lr_scheduler import LambdaLR
-from trajectories import assert_same, noise, trajectory
 
 import optim
 from optim import AdagradW, NAdamW, RAdamW, RMSpropW, decoupled
+from tests.optim.trajectories import assert_same, noise, trajectory
 
 READY = [
     (RMSpropW, torch.optim.RMSprop),

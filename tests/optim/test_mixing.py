@@ -4,9 +4,9 @@ from math import sqrt
 
 import pytest
 import torch
-from trajectories import assert_same, far_apart, given, noise, trajectory
 
 from optim import Adam, AdamL2M, AdamL2V, AdamPreconditioned, AdamW, schedule
+from tests.optim.trajectories import assert_same, far_apart, given, noise, trajectory
 
 MIXED = [AdamL2M, AdamL2V, AdamPreconditioned]
 # An epsilon this large shows where it is added; these betas keep the arithmetic in one's head.

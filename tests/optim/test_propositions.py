@@ -3,9 +3,9 @@
 import pytest
 import torch
 from torch.optim.optimizer import Optimizer
-from trajectories import assert_same, far_apart, trajectory
 
 from optim import SGD, SGDW, decoupled
+from tests.optim.trajectories import assert_same, far_apart, trajectory
 
 ALPHA, DECAY = 0.1, 0.02
 CURVATURE = torch.tensor([1.0, 3.0, 0.2], dtype=torch.float64)

@@ -1,8 +1,8 @@
 import pytest
 import torch
-from trajectories import assert_same, far_apart, given, noise, trajectory
 
 from optim import SGD, SGDW, schedule
+from tests.optim.trajectories import assert_same, far_apart, given, noise, trajectory
 
 HALF_AT_SECOND = (1.0, 0.5, 1.0).__getitem__
 START = (1.0, -2.0, 0.5)

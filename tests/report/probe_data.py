@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from experiments.probe_table import COLUMNS, of_quantiles
+from experiments.probe.table import COLUMNS, of_quantiles
 
 Q = (0.05, 0.25, 0.5, 0.75, 0.95)
 

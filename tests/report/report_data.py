@@ -91,6 +91,6 @@ def write_runs(folder, rows):
 
 def frame(rows):
     """Rows as the typed frame that reports work on."""
-    from experiments.report import table
+    from experiments.report.data import tables
 
-    return table.frame(table.merge([], rows))
+    return tables.frame(tables.merge([], rows))

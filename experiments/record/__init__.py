@@ -1,0 +1,1 @@
+"""What a run leaves: its folder, checkpoints, identity, and the columns of the runs table."""

@@ -1,0 +1,1 @@
+"""The tables that reports are drawn from, and what a panel of them is."""

@@ -1,0 +1,204 @@
+"""Cells: the runs of one setting averaged over seeds, grouped in panels of one protocol each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.errors import UserError
+from experiments.record.schema import BESIDE, COLUMNS, DIVERGED
+from experiments.report.data import coordinates
+from experiments.report.figures import style
+
+#: What is held fixed within a panel; any extra swept column joins them.
+PROTOCOL = (
+    *("task", "model", "optim", "convention", "schedule", "decay", "no_decay", "epochs"),
+    *("batch_size", "train_size"),
+)
+MISSING = "missing"
+METRICS = [name for name in COLUMNS if name.endswith(("_error", "_loss"))]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One optimizer under one protocol.
+
+    Attributes:
+        key: The optimizer, and whatever else tells the panels of the table apart.
+        runs: One row a run, planned ones that are missing among them.
+        cells: One row a cell, see ``average``.
+        name: What tells it from the other panels of its figure, as a title prints it.
+    """
+
+    key: dict[str, Any]
+    runs: pd.DataFrame
+    cells: pd.DataFrame
+    name: str
+
+    @property
+    def optim(self) -> str:
+        return str(self.key["optim"])
+
+    @property
+    def figure(self) -> str:
+        """The figure it belongs to; '' when the table names none."""
+        return str(self.key.get("figure", ""))
+
+
+def panels(
+    runs: pd.DataFrame, value: str, planned: Sequence[Mapping[str, object]] | None = None
+) -> list[Panel]:
+    """Split a runs table into panels within which only lr, wd and the seed differ.
+
+    Args:
+        runs: Typed runs table of one experiment.
+        value: The metric, e.g. ``test_error``; its unit is the panel's unit.
+        planned: The cells of the preset, to count those that are still missing.
+
+    Returns:
+        Panels in the order of ``style``; the key of each holds ``optim`` and whatever varies.
+
+    Raises:
+        UserError: ``value`` is no metric, or no run has it, or a run occurs twice.
+    """
+    if value not in METRICS:
+        raise UserError(f"metric={value} is not one of {', '.join(METRICS)}")
+    finished = runs[runs["status"] != DIVERGED]
+    if len(finished) and finished[value].isna().all():
+        raise UserError(f"metric={value} is empty in every run of this experiment")
+    runs = pd.concat([runs, missing_runs(runs, planned or [])], ignore_index=True)
+    names = [*PROTOCOL, *sorted(set(runs) - set(COLUMNS) - BESIDE)]
+    varying = [name for name in names if runs[name].nunique(dropna=False) > 1]
+    groups = runs.groupby(list(dict.fromkeys(["optim", *varying])), dropna=False, sort=False)
+    split = [(dict(zip(groups.keys, key, strict=True)), group) for key, group in groups]
+    split.sort(key=lambda pair: style.order(pair[0]))
+    keys = [key for key, _ in split]
+    return [Panel(key, rows, average(rows, value), _name(key, keys)) for key, rows in split]
+
+
+def _name(key: dict[str, Any], keys: list[dict[str, Any]]) -> str:
+    """Name the optimizer and each setting that the settings before it do not determine."""
+    rivals = [other for other in keys if other.get("figure") == key.get("figure")]
+    shown: list[str] = ["optim"]
+    for name in key:
+        seen: dict[tuple, set[str]] = {}
+        for rival in rivals:
+            seen.setdefault(tuple(str(rival[k]) for k in shown), set()).add(str(rival[name]))
+        if any(len(values) > 1 for values in seen.values()):
+            shown.append(name)
+    return ", ".join(
+        [style.label(str(key["optim"]))] + [style.value_label(n, key[n]) for n in shown[1:]]
+    )
+
+
+def average(runs: pd.DataFrame, value: str) -> pd.DataFrame:
+    """Average ``value`` over the seeds of each (lr, wd) cell.
+
+    Returns:
+        One row a cell: lr, wd; ``value``, the mean over finished seeds, and ``sd`` over them
+        (n - 1); tie, the mean loss on the same split, which ranks cells of equal error; n
+        (finished), diverged and missing (seeds); bound ('' | high | low); status (finished |
+        partial: some seeds diverged | diverged | missing | hidden: a run without this number); and
+        weight_decay, eta_sum, steps, epochs, convention of the cell.
+
+    Raises:
+        UserError: Two runs share one (lr, wd, seed).
+    """
+    twice = runs.duplicated(["lr", "wd", "seed"])
+    if twice.any():
+        row = runs[twice].iloc[0]
+        where = f"optim={row.optim} lr={row.lr:g} wd={row.wd:g} seed={row.seed:g}"
+        raise UserError(f"several runs share {where}, and no column of the table tells them apart")
+    parts = runs.assign(
+        _bad=runs["status"] == DIVERGED,
+        _gone=runs["status"] == MISSING,
+        _value=runs[value].where(runs["status"] != DIVERGED),
+    ).groupby(["lr", "wd"], sort=True)
+    constant = ["weight_decay", "eta_sum", "steps", "epochs", "convention"]
+    cells = parts[constant].first()
+    cells[value] = parts["_value"].mean()
+    cells["sd"] = parts["_value"].std(ddof=1)
+    cells["tie"] = parts[value.replace("_error", "_loss")].mean()
+    cells["n"] = parts["_value"].count()
+    cells["diverged"] = parts["_bad"].sum()
+    cells["missing"] = parts["_gone"].sum()
+    cells["bound"] = parts["clipped"].max().fillna("").astype(str)
+    cells["status"] = np.select(
+        [
+            (cells.diverged > 0) & (cells.n + cells.missing > 0),
+            cells.diverged > 0,
+            cells.n > 0,
+            cells.missing > 0,
+        ],
+        ["partial", DIVERGED, "finished", MISSING],
+        "hidden",
+    )
+    return cells.reset_index()
+
+
+def ranked(cells: pd.DataFrame, value: str) -> pd.DataFrame:
+    """Sort the cells that can be best, the lowest first; among equal errors the lower loss.
+
+    A cell that is only a bound, or of which a seed diverged, is not among them.
+    """
+    usable = cells[(cells["status"] == "finished") & (cells["bound"] == "")]
+    return usable.sort_values([value, "tie", "lr", "wd"], kind="stable")
+
+
+def missing_runs(runs: pd.DataFrame, planned: Sequence[Mapping[str, object]]) -> pd.DataFrame:
+    """Return a row of status ``missing`` for every planned run that the table does not hold.
+
+    What a plan leaves unsaid is taken from the runs that are most like the missing one: of the same
+    planned settings; else, for a setting of a group (``schedule.factor``), of the same entry of it;
+    else of the same optimizer, or of all; and only if these agree on it. The convention of an
+    optimizer without runs is that of its name.
+    """
+    names = [name for name in dict.fromkeys(k for cell in planned for k in cell) if name in runs]
+    done = {tuple(map(_exact, row)) for row in runs[names].itertuples(index=False)}
+    absent = [cell for cell in planned if tuple(_exact(cell.get(k)) for k in names) not in done]
+    if not absent:
+        return runs.iloc[:0]
+    rows = pd.DataFrame([{name: cell.get(name) for name in names} for cell in absent])
+    rows = rows.reindex(columns=runs.columns)
+    rows["optim"] = rows["optim"].astype("string").fillna(_only(runs["optim"]))
+    for name in ("seed", "lr", "wd"):
+        rows[name] = rows[name].fillna(_only(runs[name])).astype("float64")
+    measured = (*METRICS, "id", "seconds", "date", "clipped", "weight_decay")
+    unsaid = [name for name in runs if name not in (*names, *measured, "optim")]
+    scale = (runs["weight_decay"] / runs["wd"]).where(runs["wd"] > 0).round(12)
+    known = runs[unsaid].assign(scale=scale)
+    family = list(dict.fromkeys(["optim", *(n for n in names if n not in ("seed", "lr", "wd"))]))
+    keys, places = runs[family].map(_exact), rows[family].map(_exact)
+    filled = []
+    for _, group in places.groupby(family, sort=False):
+        alike = keys == group.iloc[0]
+        values = {name: _only(_nearest(known[name], alike)) for name in known}
+        if not alike["optim"].any():
+            values["convention"] = coordinates.convention_of(group["optim"].iloc[0])
+        filled.append(pd.DataFrame(values, index=group.index, dtype=object))
+    values = pd.concat(filled)
+    rows[unsaid] = values[unsaid]
+    rows["weight_decay"] = rows["wd"] * values["scale"].astype("float64").fillna(1.0)
+    rows = rows.astype(runs.dtypes.to_dict()).assign(status=MISSING, clipped="")
+    words = [name for name in rows if rows[name].dtype == "string"]
+    return rows.fillna(dict.fromkeys(words, ""))
+
+
+def _nearest(column: pd.Series, alike: pd.DataFrame) -> pd.Series:
+    """Return the column's values at the runs that agree with a planned one on most that matters."""
+    group = str(column.name).split(".")[0]
+    orders = [alike.all(axis=1), alike.get(group), alike["optim"]]
+    return next((column[at] for at in orders if at is not None and at.any()), column)
+
+
+def _only(column: pd.Series) -> Any:
+    values = column.dropna().unique()
+    return values[0] if len(values) == 1 else None
+
+
+def _exact(value: object) -> str:
+    if pd.isna(value):
+        return ""
+    return f"{value:.10g}" if isinstance(value, (int, float)) else str(value)

@@ -1,0 +1,99 @@
+"""A panel as arrays: error over lr and the decay's coordinate, for one table or many samples."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from experiments.errors import UserError
+from experiments.record.schema import DIVERGED
+from experiments.report.data import coordinates
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Error over L learning rates and W decays, in S samples (one, unless bootstrapped).
+
+    Attributes:
+        lr: Shape (L,), ascending.
+        x: Shape (W,), the decay's coordinate, in the order of growing decay; first that of wd = 0.
+        zero: Shape (W,), true at wd = 0.
+        error: Shape (S, L, W). NaN: no such cell, or no number. Infinite: some seed diverged.
+        bound: Shape (L, W). True where the number is only a bound of the true one.
+    """
+
+    lr: np.ndarray
+    x: np.ndarray
+    zero: np.ndarray
+    error: np.ndarray
+    bound: np.ndarray
+
+    def sampled(self, error: np.ndarray) -> "Surface":
+        """Return the same table with other errors, shape (S, L, W)."""
+        return replace(self, error=error)
+
+    @property
+    def log_lr(self) -> np.ndarray:
+        return np.log2(self.lr)
+
+    @property
+    def log_x(self) -> np.ndarray:
+        """Log2 of ``x``; NaN at wd = 0."""
+        return np.log2(np.where(self.zero, np.nan, self.x))
+
+    @property
+    def known(self) -> np.ndarray:
+        """Errors that are values; NaN where missing, diverged or only bounded. Shape (S, L, W)."""
+        return np.where(np.isfinite(self.error) & ~self.bound, self.error, np.nan)
+
+    @property
+    def pessimistic(self) -> np.ndarray:
+        """Errors with a diverged cell counted as the table's worst number. Shape (S, L, W)."""
+        worst = np.where(np.isfinite(self.error), self.error, -np.inf).max((1, 2), keepdims=True)
+        return np.where(np.isinf(self.error), worst, self.error)
+
+
+def surface(cells: pd.DataFrame, value: str = "test_error", axis: str = "typed") -> Surface:
+    """Arrange averaged cells as arrays; ``index`` tells where each row of ``cells`` went.
+
+    Args:
+        cells: One row a cell: lr, wd and ``value``, in percent or nats; optionally ``diverged``
+            (seeds, or a status) and ``bound``. Axes other than ``typed`` need the columns of
+            ``coordinates.convert``.
+        value: Column of the error.
+        axis: Coordinate of the decay.
+
+    Raises:
+        UserError: A cell occurs twice, or an lr is not positive.
+    """
+    if cells.duplicated(["lr", "wd"]).any():
+        raise UserError("several rows share one (lr, wd) cell; average over seeds first")
+    if not (cells["lr"] > 0).all() or not (cells["wd"] >= 0).all():
+        raise UserError("cells need lr > 0 and wd >= 0")
+    lr, x, zero, rows, columns = index(cells, axis)
+    error = np.full((1, len(lr), len(x)), np.nan)
+    error[0, rows, columns] = np.where(_diverged(cells), np.inf, cells[value].astype(float))
+    bound = np.zeros((len(lr), len(x)), bool)
+    if "bound" in cells:
+        bound[rows, columns] = cells["bound"].fillna("") != ""
+    return Surface(lr, x, zero, error, bound)
+
+
+def index(cells: pd.DataFrame, axis: str) -> tuple[np.ndarray, ...]:
+    """Return lr (L,), x (W,), zero (W,) and the row and column of each cell of the table."""
+    where = coordinates.convert(cells, axis).astype(float).to_numpy()
+    zero = (cells["wd"] == 0).to_numpy()
+    sign = -1.0 if axis == "timescale" else 1.0
+    with np.errstate(divide="ignore"):
+        strength = np.where(zero, -np.inf, np.round(sign * np.log2(where), 9))
+    lr, rows = np.unique(cells["lr"].to_numpy(float), return_inverse=True)
+    strengths, first, columns = np.unique(strength, return_index=True, return_inverse=True)
+    return lr, where[first], np.isneginf(strengths), rows, columns
+
+
+def _diverged(cells: pd.DataFrame) -> np.ndarray:
+    if "diverged" in cells:
+        return (cells["diverged"] > 0).to_numpy()
+    if "status" in cells:
+        return (cells["status"] == DIVERGED).to_numpy()
+    return np.zeros(len(cells), bool)

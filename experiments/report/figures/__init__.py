@@ -1,0 +1,1 @@
+"""Pictures, each on axes that the caller owns."""

@@ -1,0 +1,33 @@
+"""The axis of a picture over weight decay: log2 wd, and no decay apart at the left."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from experiments.report.data import coordinates
+from experiments.report.figures import style
+from experiments.report.figures.heatmap import number
+from experiments.report.statistics.measure import Measured
+
+#: Distance of wd = 0 from the smallest decay, in doublings.
+GAP = 1.6
+
+
+def positions(wds: pd.Series, page: Iterable[Measured]) -> np.ndarray:
+    """Return where decays lie on the axis that all panels of ``page`` share."""
+    decays = (wd for one in page for wd in one.panel.cells["wd"] if wd > 0)
+    start = np.log2(min(decays, default=1.0)) - GAP
+    return np.where(wds > 0, np.log2(wds.where(wds > 0, 1)), start)
+
+
+def label(ax: Axes, page: list[Measured], most: int = 7) -> None:
+    """Write at most so many of the decays beneath the axis, and what they are."""
+    wds = pd.Series(sorted({wd for one in page for wd in one.panel.cells["wd"]}))
+    places = positions(wds, page)
+    thinned = slice(None, None, -(-len(wds) // most) or 1)
+    ax.set_xticks(places[thinned], [number(wd) for wd in wds[thinned]])
+    first = page[0].panel.runs.iloc[0]
+    text = coordinates.label("typed", first["convention"], first["decay"])
+    ax.set_xlabel(text, fontsize=style.FONT)

@@ -1,0 +1,210 @@
+"""The six pictures of one task, each from tidy tables onto axes that the caller owns."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from experiments.report.figures import style
+from experiments.report.statistics.shares import R, is_matrix, slope
+
+#: Beside the decoupled ones, whom layer by layer pictures show.
+PAIR = ("adam", "adamw")
+
+
+def picture(rows: pd.DataFrame, table: pd.DataFrame, runs: pd.DataFrame) -> Figure:
+    """Draw all six for one task.
+
+    Args:
+        rows: From ``probes.joined``.
+        table: From ``shares.looks``.
+        runs: From ``shares.per_run``.
+    """
+    figure = Figure(figsize=(9.6, 6.2), layout="constrained")
+    axes = figure.subplots(2, 3).flat
+    base = _base(rows)
+    middle = _middle(base)
+    one = middle[middle["seed"] == middle["seed"].min()]
+    spectrum(one, ax=axes[0])
+    against_gradients(one, ax=axes[1])
+    over_training(_base(table), ax=axes[2])
+    against_rate(runs, ax=axes[3])
+    turning(base[base["seed"] == base["seed"].min()], ax=axes[4])
+    growth(base[base["seed"] == base["seed"].min()], ax=axes[5])
+    handles, labels = axes[2].get_legend_handles_labels()
+    look = {"frameon": False, "fontsize": style.FONT, "ncols": len(labels)}
+    figure.legend(handles, labels, loc="outside lower center", **look)
+    return figure
+
+
+def _base(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep each optimizer's lower learning rate."""
+    return table[table["lr"] == table.groupby("optim")["lr"].transform("min")]
+
+
+def _middle(rows: pd.DataFrame) -> pd.DataFrame:
+    """Keep the last look of the first half of each run that has a sample."""
+    sampled = rows[rows["sample_r"] != ""]
+    return rows[rows["step"].isin(sampled["step"].unique()[:1])]
+
+
+def _optims(table: pd.DataFrame) -> list[str]:
+    return sorted(table["optim"].unique(), key=lambda optim: style.order({"optim": optim}))
+
+
+def _dash(optim: str) -> str:
+    """Torch's are dashed, so that a rival beneath shows through."""
+    return "--" if optim.startswith("torch_") else "-"
+
+
+def _finish(ax: Axes, title: str, **labels: str) -> Axes:
+    ax.set_title(title, fontsize=style.FONT + 0.5, loc="left")
+    ax.set(**labels)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.label.set_size(style.FONT)
+        low, high = axis.get_view_interval()
+        if axis.get_scale() == "log":
+            axis.set_minor_formatter(NullFormatter())
+            if high < 100 * low:  # powers of ten alone would leave it without numbers
+                axis.set_major_locator(
+                    LogLocator(subs=(1, 2, 5) if high > 5 * low else range(1, 10))
+                )
+                axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    style.plain(ax)
+    return ax
+
+
+def spectrum(rows: pd.DataFrame, *, ax: Axes) -> Axes:
+    """Draw r over eta, layer by layer: quartiles thick, 5 to 95 % thin, the median a dot.
+
+    Args:
+        rows: One look of one seed, an optimizer or several.
+        ax: Axes to draw on. What decay lengthens lies beyond the left end.
+    """
+    layers = list(rows["layer"].unique())
+    optims = _optims(rows)
+    for k, optim in enumerate(optims):
+        own = rows[rows["optim"] == optim].set_index("layer").reindex(layers)
+        r = own[R].div(own["eta"], axis=0).to_numpy()
+        y = np.arange(len(layers)) + 0.7 * ((k + 0.5) / len(optims) - 0.5)
+        look = {"color": style.colour(optim)}
+        floor = 1e-12  # a log axis has no place for what is not positive
+        ax.hlines(y, np.maximum(r[:, 0], floor), np.maximum(r[:, 4], floor), lw=0.6, **look)
+        ax.hlines(y, np.maximum(r[:, 1], floor), np.maximum(r[:, 3], floor), lw=2.0, **look)
+        ax.plot(np.where(r[:, 2] > 0, r[:, 2], np.nan), y, ".", ms=3, **look)
+    positive = (rows[R].div(rows["eta"], axis=0)).to_numpy()
+    positive = positive[positive > 0]
+    if len(positive):
+        ax.set_xlim(np.quantile(positive, 0.01) / 3, positive.max() * 3)
+    names = [layer.removesuffix(".weight").replace("blocks.", "") for layer in layers]
+    ax.set_yticks(range(len(layers)), names)
+    ax.set_ylim(len(layers) - 0.5, -0.5)
+    ax.set_xscale("log")
+    _finish(ax, "a. what decay takes of a weight, by layer", xlabel=r"r / $\eta_t$")
+    ax.tick_params(axis="y", labelsize=style.FONT - 3)
+    return ax
+
+
+def against_gradients(rows: pd.DataFrame, *, ax: Axes) -> Axes:
+    """Draw r over eta against root v of sampled weights, with the slope over all weights.
+
+    Args:
+        rows: One look of one seed; optimizers without v are left out.
+        ax: Axes to draw on.
+    """
+    for optim in _optims(rows):
+        own = rows[(rows["optim"] == optim) & (rows["logs"] > 0) & (rows["sample_r"] != "")]
+        if not len(own):
+            continue
+        x, y = (
+            np.concatenate([np.array(text.split(), float) for text in own[f"sample_{name}"]])
+            for name in ("root_v", "r")
+        )
+        y = y / own["eta"].iloc[0]
+        shown = (x > 0) & (y > 0)
+        look = {"color": style.colour(optim), "alpha": 0.5, "ms": 2, "mew": 0}
+        label = f"{style.label(optim)}: slope {slope(own):+.2f}".replace("-", "\N{MINUS SIGN}")
+        ax.plot(x[shown], y[shown], "o", label=label, **look)
+    ax.set(xscale="log", yscale="log")
+    ax.legend(frameon=False, fontsize=style.FONT - 1, markerscale=2)
+    labels = {"xlabel": r"$\sqrt{\hat v}$: size of a weight's gradients", "ylabel": r"r / $\eta_t$"}
+    return _finish(ax, "b. larger gradients, less decay", **labels)
+
+
+def over_training(table: pd.DataFrame, *, ax: Axes) -> Axes:
+    """Draw the network's median r over eta with its quartiles over steps, mean over seeds.
+
+    Args:
+        table: From ``shares.looks``, one learning rate an optimizer.
+        ax: Axes to draw on.
+    """
+    for optim in _optims(table):
+        steps = table[table["optim"] == optim].groupby("step")[["r_25", "r_50", "r_75"]].mean()
+        steps = steps.where(steps > 0)
+        look = {"color": style.colour(optim)}
+        line = {"lw": 1.4, "ls": _dash(optim), "label": style.label(optim)}
+        ax.plot(steps.index, steps["r_50"], **line, **look)
+        ax.fill_between(steps.index, steps["r_25"], steps["r_75"], alpha=0.2, lw=0, **look)
+    ax.set_yscale("log")
+    return _finish(ax, "c. over training", xlabel="step", ylabel=r"r / $\eta_t$, median, quartiles")
+
+
+def against_rate(runs: pd.DataFrame, *, ax: Axes) -> Axes:
+    """Draw each optimizer's median r over eta against the learning rate, a dot a seed.
+
+    Args:
+        runs: From ``shares.per_run``.
+        ax: Axes to draw on.
+    """
+    for optim in _optims(runs):
+        own = runs[(runs["optim"] == optim) & (runs["r"] > 0)]
+        look = {"color": style.colour(optim)}
+        ax.plot(own["lr"], own["r"], ".", ms=4, **look)
+        mean = np.exp(np.log(own["r"]).groupby(own["lr"]).mean())
+        ax.plot(mean.index, mean, lw=1.2, ls=_dash(optim), **look)
+    ax.set(xscale="log", yscale="log")
+    labels = {"xlabel": r"learning rate $\alpha$", "ylabel": r"r / $\eta_t$, median"}
+    return _finish(ax, "d. at 8 times the learning rate, wd as it was", **labels)
+
+
+def _line_a_matrix(rows: pd.DataFrame, optims: Sequence[str], ax: Axes) -> None:
+    """Draw the column ``shown`` over steps for each weight matrix of these optimizers."""
+    for optim in optims:
+        own = rows[(rows["optim"] == optim) & is_matrix(rows["layer"])]
+        for _, layer in own.groupby("layer"):
+            ax.plot(layer["step"], layer["shown"], color=style.colour(optim), lw=0.8, alpha=0.8)
+
+
+def turning(rows: pd.DataFrame, *, ax: Axes, optims: Sequence[str] = PAIR) -> Axes:
+    """Draw each weight matrix's angle a step over the predicted one, over steps.
+
+    Args:
+        rows: One seed, one learning rate an optimizer.
+        ax: Axes to draw on.
+        optims: Whom to show.
+    """
+    rows = rows[rows["rotation_predicted"] > 0]
+    ratio = rows["rotation"] / rows["rotation_predicted"]
+    _line_a_matrix(rows.assign(shown=ratio), optims, ax)
+    ax.axhline(1, color="0.6", lw=0.8, ls="--")
+    ax.set_yscale("log")
+    labels = {"xlabel": "step", "ylabel": "measured over predicted"}
+    return _finish(ax, "e. rotation a step, each matrix a line", **labels)
+
+
+def growth(rows: pd.DataFrame, *, ax: Axes, optims: Sequence[str] = PAIR) -> Axes:
+    """Draw each weight matrix's norm, relative to that at the first look, over steps.
+
+    Args:
+        rows: One seed, one learning rate an optimizer.
+        ax: Axes to draw on.
+        optims: Whom to show.
+    """
+    first = rows.groupby(["optim", "layer"])["weight_norm"].transform("first")
+    _line_a_matrix(rows.assign(shown=rows["weight_norm"] / first), optims, ax)
+    ax.set_yscale("log")
+    labels = {"xlabel": "step", "ylabel": "relative to the first look"}
+    return _finish(ax, "f. norm of each matrix", **labels)

@@ -1,0 +1,1 @@
+"""What a report writes: READMEs, tables and pages."""

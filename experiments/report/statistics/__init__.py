@@ -1,0 +1,1 @@
+"""What the cells of panels come to in numbers, with intervals."""

@@ -1,0 +1,244 @@
+"""Decoupling statistics: each a pure function from averaged cells, or samples of them.
+
+Every function takes ``table``, a frame with one row a cell (lr, wd, error) or a ``Surface`` of S
+samples, and returns a ``Result`` with one number a sample. ``e`` stands for the error of a cell in
+its own unit (percent points), ``e*`` for the lowest error of the table, at wd = 0 or elsewhere.
+A statistic that the cells do not determine is NaN, and ``reason`` says why.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from experiments.report.data.surface import Surface, surface
+
+#: Errors closer than this are equal: they come from counts or from two printed digits.
+TIE = 1e-9
+#: A row whose lowest error is shared by more cells than this has no minimum to speak of.
+FLAT = 2
+
+
+@dataclass(frozen=True)
+class Result:
+    """One statistic.
+
+    Attributes:
+        values: Shape (S,); NaN where not identified.
+        reason: Why the first sample is NaN, else ''.
+        note: What the number rests on: rows used, cells that are only bounds.
+        line: For the slopes, the points that were fitted: columns lr and x.
+    """
+
+    values: np.ndarray
+    reason: str = ""
+    note: str = ""
+    line: pd.DataFrame | None = None
+
+    @property
+    def value(self) -> float:
+        return float(self.values[0])
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The row minima of a table over wd > 0, shapes (S, L) but ``best`` (S,), the error ``e*``."""
+
+    best: np.ndarray
+    near: np.ndarray
+    clipped: np.ndarray
+    tied: np.ndarray
+    log_x: np.ndarray
+    edge: np.ndarray
+
+    @property
+    def counted(self) -> np.ndarray:
+        """Rows within the tolerance whose lowest error is a value, not a bound."""
+        return self.near & ~self.clipped
+
+
+def as_surface(table: pd.DataFrame | Surface) -> Surface:
+    """Arrange a frame whose error column is ``test_error``; leave a surface as it is."""
+    return table if isinstance(table, Surface) else surface(table)
+
+
+def rows(table: pd.DataFrame | Surface, tolerance: float = 2.0) -> Rows:
+    """Find each row's best decay: the lowest error over wd > 0 at one lr.
+
+    A row is near when that error is less than ``tolerance`` above ``e*``. Two tied cells give
+    their geometric mean. A minimum is at the edge when no cell lies on one side of it.
+    """
+    s = as_surface(table)
+    best = _min(_min(np.where(np.isnan(s.known), np.inf, s.known), 2), 1)
+    error = np.where(np.isnan(s.error), np.inf, s.error)[:, :, ~s.zero]
+    low = _min(error, 2)
+    lowest = (error <= low[..., None] + TIE) & np.isfinite(error)
+    tied = lowest.sum(2)
+    with np.errstate(invalid="ignore"):
+        log_x = (lowest * s.log_x[~s.zero]).sum(2) / tied
+        near = np.isfinite(low) & (low - best[:, None] < tolerance - TIE)
+    there = ~np.isnan(s.error[:1, :, ~s.zero])  # samples have the cells of the first
+    first = there & (there.cumsum(2) == 1)
+    last = there & (there[:, :, ::-1].cumsum(2)[:, :, ::-1] == 1)
+    edge = (lowest & (first | last)).any(2)
+    clipped = (lowest & s.bound[:, ~s.zero]).any(2)
+    return Rows(best, near, clipped, tied, log_x, edge)
+
+
+def ridge_slope(table: pd.DataFrame | Surface, tolerance: float = 2.0) -> Result:
+    r"""Slope of the best decay over the learning rate: 0 is decoupled, -1 fully coupled.
+
+    .. math:: wd^*(lr) = \arg\min_{wd > 0} e(lr, wd), \quad
+        \text{slope} = \frac{d \log_2 wd^*}{d \log_2 lr}
+
+    by least squares over the rows whose lowest error is less than ``tolerance`` above ``e*``, is
+    no bound, and is shared by at most two cells. Not identified with fewer than two such rows, or
+    fewer than two whose minimum is inside the grid.
+    """
+    s = as_surface(table)
+    r = rows(s, tolerance)
+    used = r.counted & (r.tied <= FLAT)
+    inside = (used & ~r.edge).sum(1)
+    values = np.where(inside >= 2, _slope(s.log_lr, r.log_x, used), np.nan)
+    n, flat = int(used[0].sum()), int((r.counted & (r.tied > FLAT))[0].sum())
+    edge, clipped = int((used & r.edge)[0].sum()), int((r.near & r.clipped)[0].sum())
+    parts = [f"{n} of {len(s.lr)} rows"]
+    parts += [f"{edge} with the minimum at the grid's edge"] if edge else []
+    parts += [f"{flat} flat rows left out"] if flat else []
+    parts += [f"{clipped} clipped rows left out"] if clipped else []
+    reason = "" if np.isfinite(values[0]) else _why_no_ridge(n, flat, edge)
+    return Result(values, reason, ", ".join(parts), _line(s, r.log_x[0], used[0]))
+
+
+def _why_no_ridge(n: int, flat: int, edge: int) -> str:
+    if n - edge < 2 <= n:
+        return f"the best wd is at the edge of the grid in {edge} of {n} rows"
+    if flat:
+        return f"{_rows(flat)} flat: more than {FLAT} cells share the lowest error"
+    return f"{_rows(n)} near the best with a minimum, where a slope needs two"
+
+
+def threshold_slope(table: pd.DataFrame | Surface, level: float = 50.0) -> Result:
+    r"""Slope of the decay at which a task switches: 0 is decoupled, -1 fully coupled.
+
+    .. math:: wd_c(lr) = \min \{wd : e(lr, wd) < \text{level}\}, \quad
+        \text{slope} = \frac{d \log_2 wd_c}{d \log_2 lr}
+
+    by least squares. A row is censored, and left out, when wd = 0 or the smallest positive wd
+    qualifies already (the switch lies below the grid), or when no wd does (above it); one whose
+    cell just before the switch is missing is left out too. Not identified under two rows.
+    """
+    s = as_surface(table)
+    below = np.isfinite(s.error) & (s.error < level)
+    at = below.argmax(2)
+    first = int(s.zero.sum())
+    previous = np.take_along_axis(s.error, np.maximum(at - 1, 0)[..., None], 2)[..., 0]
+    above, under = ~below.any(2), below.any(2) & (at <= first)
+    unsure = ~above & ~under & np.isnan(previous)
+    used = ~above & ~under & ~unsure
+    log_x = s.log_x[at]
+    values = np.where(used.sum(1) >= 2, _slope(s.log_lr, log_x, used), np.nan)
+    n = int(used[0].sum())
+    parts = [f"{n} of {len(s.lr)} rows"]
+    for mask, what in ((above, "above"), (under, "below")):
+        parts += [f"{mask[0].sum()} switch {what} the grid"] if mask[0].any() else []
+    parts += [f"{unsure[0].sum()} beside a missing cell"] if unsure[0].any() else []
+    reason = "" if n >= 2 else f"{_rows(n)} with a switch inside the grid, where a slope needs two"
+    return Result(values, reason, ", ".join(parts), _line(s, log_x[0], used[0]))
+
+
+def top_correlation(table: pd.DataFrame | Surface, count: int = 10) -> Result:
+    r"""Pearson correlation of log2 lr and log2 wd among the ``count`` best cells.
+
+    Cells at wd = 0 among them are left out, bounds are never among them, and ties with the last
+    are in. Not identified when the table has fewer than twice ``count`` cells, when half as many
+    again tie, when fewer than three are left, or when these share one lr or one wd.
+    """
+    s = as_surface(table)
+    n = len(s.error)
+    flat = np.where(np.isnan(s.known), np.inf, s.known).reshape(n, -1)
+    cells = np.isfinite(flat).sum(1)
+    rank = min(count, flat.shape[1]) - 1
+    cut = np.partition(flat, rank, axis=1)[:, rank]
+    best = (flat <= cut[:, None] + TIE) & np.isfinite(flat)
+    grid_lr, grid_x = np.broadcast_arrays(s.log_lr[:, None], s.log_x[None, :])
+    used = best & ~np.isnan(grid_x).ravel()
+    values, spread = _correlation(grid_lr.ravel(), np.nan_to_num(grid_x).ravel(), used)
+    enough, tied = (~np.isnan(s.error)).sum((1, 2)) >= 2 * count, best.sum(1) > 1.5 * count
+    good = enough & ~tied & (used.sum(1) >= 3) & spread & (cells >= count)
+    reason = ""
+    if not good[0]:
+        reason = (
+            f"the table has fewer than {2 * count} cells"
+            if not enough[0]
+            else f"fewer than {count} cells have a value"
+            if cells[0] < count
+            else f"{best[0].sum()} cells tie for the {count} best"
+            if tied[0]
+            else f"the {used[0].sum()} best cells at wd > 0 share one lr or one wd, or are few"
+        )
+    left = int((best & ~used)[0].sum())
+    note = f"{used[0].sum()} cells" + (f", {left} at wd = 0 left out" if left else "")
+    return Result(np.where(good, values, np.nan), reason, note)
+
+
+def freezing_cost(table: pd.DataFrame | Surface, tolerance: float = 2.0) -> Result:
+    r"""Cost, in points, of freezing wd at the global best while lr moves.
+
+    .. math:: \text{mean over rows } l \text{ of } \; e(l, wd^*) - \min_{wd \ge 0} e(l, wd)
+
+    over the rows that count for the ridge, with wd* of the cell where ``e = e*`` (the mean over
+    them when several tie). A frozen cell that is a bound, or that diverged (counted as the worst
+    error of the table), makes the cost a lower bound; a row without that cell is left out.
+    """
+    s = as_surface(table)
+    r = rows(s, tolerance)
+    error = s.pessimistic
+    with np.errstate(invalid="ignore", divide="ignore"):
+        regret = error - _min(np.where(np.isnan(error), np.inf, error), 2)[..., None]
+        there = r.counted[..., None] & ~np.isnan(regret)
+        by_column = np.where(there, regret, 0).sum(1) / there.sum(1)
+    known = np.where(np.isnan(s.known), np.inf, s.known)
+    share = ((known <= r.best[:, None, None] + TIE) & np.isfinite(known)).sum(1)
+    with np.errstate(invalid="ignore"):
+        values = np.where(share > 0, share * by_column, 0).sum(1) / share.sum(1)
+    values = np.where(r.counted.sum(1) >= 2, values, np.nan)
+    frozen = (share[0] > 0)[None, :] & r.counted[0][:, None]
+    loose = int((frozen & (s.bound | np.isinf(s.error[0]))).any(1).sum())
+    absent = int((frozen & np.isnan(s.error[0])).any(1).sum())
+    n = int(r.counted[0].sum())
+    note = f"{n} of {len(s.lr)} rows" + (f", {absent} without the frozen cell" if absent else "")
+    note += f"; a lower bound: in {loose} the frozen cell is clipped or diverged" if loose else ""
+    reason = "" if np.isfinite(values[0]) else f"{_rows(n)} near the best, where a mean needs two"
+    return Result(values, reason, note)
+
+
+def _rows(n: int) -> str:
+    return f"{n} row{'s' * (n != 1)}"
+
+
+def _min(array: np.ndarray, axis: int) -> np.ndarray:
+    return array.min(axis) if array.shape[axis] else np.full(np.delete(array.shape, axis), np.inf)
+
+
+def _slope(x: np.ndarray, y: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """Least-squares slope of y (S, n) on x (n,) over ``used`` (S, n); NaN without spread in x."""
+    count = used.sum(1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        dx = np.where(used, x - (used * x).sum(1, keepdims=True) / count[:, None], 0)
+        y = np.where(used, y, 0)
+        return (dx * y).sum(1) / (dx**2).sum(1)
+
+
+def _correlation(x: np.ndarray, y: np.ndarray, used: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pearson correlation of x (n,) and y (n,) over ``used`` (S, n), and whether both vary."""
+    count = np.maximum(used.sum(1), 1)
+    mean_x, mean_y = used @ x / count, used @ y / count
+    xx, yy = used @ x**2 / count - mean_x**2, used @ y**2 / count - mean_y**2
+    spread = (xx > 1e-9) & (yy > 1e-9)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (used @ (x * y) / count - mean_x * mean_y) / np.sqrt(xx * yy), spread
+
+
+def _line(s: Surface, log_x: np.ndarray, used: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame({"lr": s.lr[used], "x": 2.0 ** log_x[used]})

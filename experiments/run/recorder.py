@@ -1,0 +1,106 @@
+"""What writes down a run as it goes: metrics to its folder and mirror, checkpoints when due."""
+
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from tqdm import tqdm
+
+from experiments import interrupt
+from experiments.errors import UserError
+from experiments.record.folder import RunFolder
+from experiments.run.trainer import Trainer
+from experiments.tracking.mirror import NoTracker, WandbTracker
+
+log = logging.getLogger(__name__)
+
+#: Largest share of a run's time that checkpoints may take; costly ones are written less often.
+SHARE = 0.02
+
+
+@dataclass
+class Scribe:
+    """Writes what the loop learns to the folder and its mirror.
+
+    Attributes:
+        files: The run folder.
+        tracker: The mirror.
+        bar: Shows the progress.
+        checkpoint_every: Seconds between two checkpoints, at least.
+        conditions: What must not change while a run is away: hash of the data, precision, probe.
+        started: When the run began, by the monotonic clock.
+        before: Seconds that earlier attempts took, up to their last checkpoint.
+    """
+
+    files: RunFolder
+    tracker: NoTracker | WandbTracker
+    bar: tqdm
+    checkpoint_every: float
+    conditions: dict[str, str]
+    started: float
+    before: float = 0.0
+    _saved: float = field(default_factory=time.monotonic)
+    _cost: float = 0.0
+
+    def seconds(self) -> float:
+        """Seconds spent in this run, earlier attempts included up to their last checkpoint."""
+        return self.before + time.monotonic() - self.started
+
+    def resume(self, trainer: Trainer) -> None:
+        """Go on from the newest whole checkpoint, if there is one.
+
+        Raises:
+            UserError: It was written with other data or in another precision.
+        """
+        for state in self.files.checkpoints.states(trainer.task.test.labels.device):
+            for what, now in self.conditions.items():
+                begun = state.get(what, "none")  # so was the probe before there were any
+                if begun != now:
+                    raise UserError(
+                        f"the {what} changed since {self.files.path} was begun ({begun}, "
+                        f"now {now}); go on as it was begun, or choose another hydra.run.dir"
+                    )
+            if not self.files.rewind(state):
+                log.warning("%s lost lines that a checkpoint counts on", self.files.path)
+                continue
+            self.before = state["seconds"]
+            trainer.load_state_dict(state["trainer"])
+            self.bar.update(trainer.step)
+            log.info("going on from step %d of %d", trainer.step, trainer.budget.steps)
+            return
+        self.files.rewind({})
+
+    def log(self, metrics: dict[str, float], step: int) -> None:
+        """Keep metrics in the folder, then in the mirror."""
+        self.files.append({"step": step} | metrics)
+        self.tracker.log(metrics, step)
+        if "test_error" in metrics:
+            self.bar.set_postfix_str(f"test error {metrics['test_error']:.1f} %", refresh=False)
+
+    def checkpoint_due(self) -> bool:
+        """Whether the time has come, or the process was asked to stop."""
+        wait = max(self.checkpoint_every, self._cost / SHARE)
+        return time.monotonic() - self._saved > wait or interrupt.received() is not None
+
+    def checkpoint(self, state: dict[str, Any]) -> None:
+        """Save, and stop if that was asked for.
+
+        Raises:
+            Interrupted: The process was asked to stop.
+        """
+        begun = time.monotonic()
+        everything = {
+            "trainer": state,
+            **self.conditions,
+            **self.files.sizes(),
+            "seconds": self.seconds(),
+        }
+        self.files.checkpoint(everything)
+        self._saved = time.monotonic()
+        self._cost = self._saved - begun
+        interrupt.raise_if_received()
+
+    def progress(self, step: int) -> None:
+        """Show that ``step`` steps are done."""
+        self.bar.update(step - self.bar.n)

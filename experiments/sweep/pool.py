@@ -1,0 +1,178 @@
+"""Cells side by side: processes that each live through many, and stop well when asked to.
+
+The processes are pebble's: when one dies it says so, and starts another in its place.
+"""
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import connection, resource_tracker
+from pathlib import Path
+from typing import Any
+
+from pebble import ProcessExpired, ProcessPool
+from pebble.common import process_exit
+
+from experiments import interrupt
+from experiments.errors import UserError
+from experiments.interrupt import Interrupted
+from experiments.record import failure
+from experiments.record.lock import Busy
+
+Cell = tuple[dict[str, Any], Path]  # a resolved configuration and its run folder
+POLL = 0.3  # seconds between two looks at whether to stop
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a cell.
+
+    Attributes:
+        index: Its place among the cells.
+        test_error: Of a finished run, percent; None if it diverged or there is none.
+        failure: Why there is no result, or None.
+        busy: Another process runs the cell, which is no failure.
+    """
+
+    index: int
+    test_error: float | None = None
+    failure: str | None = None
+    busy: bool = False
+
+
+def run_cells(cells: Sequence[Cell], slots: Sequence[str], grace: float) -> Iterator[Outcome]:
+    """Run every cell to its end, and yield what became of each as it ends.
+
+    A cell that raises or is killed stops no other; the reason is left in its folder.
+
+    Args:
+        cells: What to run.
+        slots: The device of each process; there may be none that this process has started by
+            multiprocessing beside them. No device has more cells at a time than it has slots.
+        grace: Seconds that a cell has to save when this process is asked to stop.
+
+    Raises:
+        Interrupted: This process was asked to stop, and the cells have.
+        UserError: No process starts.
+    """
+    resource_tracker.ensure_running()  # before Python 3.12 this lets signals in again
+    left = dict(enumerate(cells))
+    with interrupt.listening():
+        while left:
+            before = len(left)
+            with suppress(BrokenProcessPool):
+                for outcome in _in_one_pool(left, slots, grace):
+                    del left[outcome.index]
+                    yield outcome
+            if len(left) == before:
+                raise UserError("the processes that should run the cells do not start")
+
+
+def _in_one_pool(
+    cells: Mapping[int, Cell], slots: Sequence[str], grace: float
+) -> Iterator[Outcome]:
+    """Run cells as long as the pool lives.
+
+    Raises:
+        BrokenProcessPool: A process cannot be started, or one ended when none had a cell.
+    """
+    waiting, free = deque(cells.items()), deque(slots)
+    running: dict[Future, tuple[int, str]] = {}
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPool(min(len(slots), len(cells)), initializer=_begin, context=context)
+    try:
+        while waiting or running:
+            while waiting and free:
+                (index, (config, folder)), device = waiting.popleft(), free.popleft()
+                cell = (index, config | {"device": device}, folder)
+                with interrupt.blocked():  # in what starts here, until it can take them
+                    running[pool.schedule(_run, cell)] = index, device
+            done, _ = wait(running, POLL, FIRST_COMPLETED)
+            interrupt.raise_if_received()
+            for future in done:
+                index, device = running.pop(future)
+                free.append(device)
+                yield _outcome(future, index, cells[index][1])
+            if not pool.active:
+                raise BrokenProcessPool
+    finally:
+        _stop(pool, grace)
+
+
+def _outcome(future: Future, index: int, folder: Path) -> Outcome:
+    """Say what became of a cell, also of one whose process has ended."""
+    try:
+        return future.result()
+    except ProcessExpired as end:
+        code = end.exitcode
+    why = f"its process ended with exit code {code}"
+    if -code in set(signal.Signals):
+        why = f"its process was killed by {signal.Signals(-code).name}"
+        if code == -signal.SIGKILL:
+            why += " (by a person, or by the system when memory ran out)"
+    elif code - 128 in set(signal.Signals):
+        return Outcome(index, failure=f"interrupted by {signal.Signals(code - 128).name}")
+    failure.write(folder, why)
+    return Outcome(index, failure=why)
+
+
+def _stop(pool: ProcessPool, grace: float) -> None:
+    """Let every process finish its step and save; kill those that do not within the grace."""
+    pool.stop()  # no other starts in the place of one that ends
+    processes = multiprocessing.active_children()
+    end = time.monotonic() + grace
+    try:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join(max(0.0, end - time.monotonic()))
+    finally:  # at once on a second Ctrl-C
+        for process in processes:
+            process.kill()
+        pool.join()
+
+
+def _begin() -> None:
+    """Make a process ready for cells; pebble has it ignore Ctrl-C, which the parent decides on."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # read by OpenMP and MKL when torch brings them in
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    logging.getLogger("experiments.run.decay_lint").setLevel(
+        logging.ERROR
+    )  # said when cells were checked
+    signal.signal(signal.SIGTERM, lambda number, frame: process_exit(128 + number))
+    threading.Thread(target=_follow_parent, name="parent", daemon=True).start()
+    interrupt.unblock()
+
+
+def _run(index: int, config: dict[str, Any], folder: Path) -> Outcome:
+    config = config | {"threads": config["threads"] or 1, "progress": False}
+    try:
+        from experiments.run.cell import (
+            run_cell,  # takes seconds, in which there is nothing to save
+        )
+
+        with interrupt.listening():
+            return Outcome(index, test_error=run_cell(config, folder)["test_error"])
+    except Interrupted as stop:
+        process_exit(stop.code)  # of a SystemExit pebble would make a result
+    except Busy as error:
+        return Outcome(index, failure=str(error), busy=True)
+    except (Exception, SystemExit) as error:
+        why = failure.reason(error)
+        failure.write(folder, why, error)
+        return Outcome(index, failure=why)
+
+
+def _follow_parent() -> None:
+    """Stop in good order when the parent dies, lest cells go on that nobody waits for."""
+    connection.wait([multiprocessing.parent_process().sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)

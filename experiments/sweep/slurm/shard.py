@@ -1,0 +1,99 @@
+"""What one job of an array does: its cells side by side on its node, and again after a requeue."""
+
+import logging
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from submitit.helpers import DelayedSubmission
+
+from experiments import interrupt
+from experiments.interrupt import Interrupted
+from experiments.record import provenance
+from experiments.record.folder import settled
+from experiments.sweep import pool
+from experiments.sweep.slots import slots
+from experiments.sweep.slurm import squeue, submission
+
+log = logging.getLogger(__name__)
+
+OTHER_CODE = "other_code.txt"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A job's part of a submission; submitit calls it on the node.
+
+    Attributes:
+        folder: The submission's.
+        place: In the array.
+        shard: First and one past the last cell.
+        jobs: Cells side by side.
+        jobs_per_gpu: Cells that share a GPU.
+        grace: Seconds that cells have to save when the job is asked to stop.
+        requeue: Queue again when Slurm asks to stop for a time limit or a preemption.
+    """
+
+    folder: Path
+    place: int
+    shard: tuple[int, int]
+    jobs: int
+    jobs_per_gpu: int
+    grace: float
+    requeue: bool
+
+    def __call__(self) -> None:
+        """Run the cells that have no result yet."""
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s: %(message)s")
+        again: Any = signal.getsignal(signal.SIGUSR2)  # submitit's: queue the job again and exit
+        try:
+            with interrupt.listening():
+                self._run()
+        except Interrupted as stop:
+            log.warning("%s; the cells are saved", stop)
+            if self.requeue and _comes_again(stop.signal):
+                again(stop.signal, None)
+            raise SystemExit(stop.code) from None
+
+    def _run(self) -> None:
+        self._compare_code()
+        cells = submission.cells_of(self.folder, self.shard)
+        cells = [cell for cell in cells if not settled(cell[1], cell[0])]
+        if not cells:
+            return
+        log.info("%d of %d cells to run", len(cells), self.shard[1] - self.shard[0])
+        places = slots(cells[0][0]["device"], self.jobs, self.jobs_per_gpu)
+        for outcome in pool.run_cells(cells, places, self.grace):
+            said = outcome.failure or "ended"
+            log.log(logging.ERROR if outcome.failure else logging.INFO, "%s: %s",
+                    cells[outcome.index][1], said)  # fmt: skip
+
+    def _compare_code(self) -> None:
+        """Say so if the code is not what it was at submission."""
+        submitted = submission.load(self.folder)
+        if provenance.sources() == submitted.sources:
+            return
+        said = f"job {self.place} runs on other code (commit {provenance.commit()}) than was"
+        said += f" submitted (commit {submitted.commit})"
+        log.warning(said)
+        with (self.folder / OTHER_CODE).open("a") as file:
+            file.write(f"{said}\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def checkpoint(self) -> DelayedSubmission:
+        """Return what submitit is to run after a requeue: the same again."""
+        return DelayedSubmission(self)
+
+
+def _comes_again(number: signal.Signals) -> bool:
+    """Whether a signal is Slurm's warning, and not the end that a person wanted.
+
+    The warning is SIGUSR2; where Slurm's ``preempt_send_user_signal`` is off, as by default, a
+    preemption is SIGTERM, like ``scancel``.
+    """
+    if number == signal.SIGTERM:
+        return squeue.preempted(os.environ.get("SLURM_JOB_ID", ""))
+    return number == signal.SIGUSR2

@@ -1,0 +1,164 @@
+"""How every cell of a sweep is: from its run folder, the committed table, and Slurm."""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.errors import UserError
+from experiments.record import failure, lock
+from experiments.record.schema import DIVERGED, FINISHED, NAME
+from experiments.sweep.slurm import squeue, submission
+from experiments.sweep.slurm.squeue import Task
+
+RUNNING, QUEUED, FAILED, MISSING = "running", "queued", "failed", "missing"
+ORDER = (FINISHED, DIVERGED, RUNNING, QUEUED, FAILED, MISSING)
+SHOWN = 20  # cells listed under a state that wants attention
+
+
+@dataclass(frozen=True)
+class CellStatus:
+    """One cell: the name of its folder, its state, and what there is to say about it."""
+
+    name: str
+    state: str
+    reason: str = ""
+
+
+def status_of(options: Mapping[str, Any]) -> str:
+    """Return the status that the keys of ``configs/analyze`` ask for, as text."""
+    name, runs_dir = options["experiment"], options["runs_dir"]
+    if not NAME.fullmatch(name):
+        raise UserError(f"give experiment=NAME, the name of a sweep, got {name!r}")
+    return text(name, status(name, runs_dir, options["results_dir"]), Path(runs_dir) / name)
+
+
+def status(name: str, runs_dir: str | Path, results_dir: str | Path) -> list[CellStatus]:
+    """Return every cell that a sweep asked for, or that has a run folder.
+
+    Args:
+        name: The experiment.
+        runs_dir: Where run folders are.
+        results_dir: Where committed tables are.
+
+    Raises:
+        UserError: Nothing of that name was ever started.
+    """
+    sweep = Path(runs_dir) / name
+    plan = submission.plan(sweep)
+    folders = {path.name for path in _folders(sweep)}
+    if not plan and not folders:
+        raise UserError(f"nothing of experiment={name} was started in {sweep}")
+    committed = _committed(Path(results_dir) / name / "runs.csv")
+    jobs = _Jobs(sweep)
+    names = [*plan, *sorted(folders - set(plan))]
+    return [_cell(sweep, cell, committed.get(plan.get(cell, "")), jobs) for cell in names]
+
+
+def text(name: str, cells: list[CellStatus], sweep: Path) -> str:
+    """Return what a person wants to read: counts, then the cells that want attention."""
+    counts = Counter(cell.state for cell in cells)
+    words = [f"{counts[state]} {state}" for state in ORDER if counts[state]]
+    lines = [f"{name}: {len(cells)} cells: {', '.join(words)}"]
+    for state in (RUNNING, FAILED, MISSING):
+        some = [cell for cell in cells if cell.state == state and cell.reason]
+        lines += [f"{state}: {cell.name}: {cell.reason}" for cell in some[:SHOWN]]
+        if len(some) > SHOWN:
+            lines.append(f"{state}: and {len(some) - SHOWN} more")
+    queued = Counter(cell.reason for cell in cells if cell.state == QUEUED)
+    lines += [f"{QUEUED}: {count} cells: {reason}" for reason, count in queued.most_common()]
+    lines += _other_code(sweep)
+    if counts[FAILED] or counts[MISSING]:
+        lines.append("the command that started the sweep runs what failed or is missing")
+    return "\n".join(lines)
+
+
+class _Jobs:
+    """Which job has, or had, a cell."""
+
+    def __init__(self, sweep: Path):
+        self._made = submission.submissions(sweep)
+        self.unreachable = ""
+        tasks: Mapping[tuple[str, int], Task] = {}
+        if self._made:
+            try:
+                tasks = squeue.tasks()
+            except squeue.Unreachable as error:
+                self.unreachable = str(error)
+        self.now = submission.in_queue(sweep, tasks)
+        self._last: dict[str, tuple[str, int]] = {}
+        self._ended = {key: task for key, task in tasks.items() if not task.active}
+        self._numbers = {made.name: made.job for made in self._made}
+        for made in self._made:
+            self._last |= {cell: (made.name, place) for cell, place in made.placed()}
+        forgotten = {
+            made.job for made in self._made if made.job and (made.name, 0) not in tasks
+        }  # fmt: skip
+        self._accounts = squeue.ends(forgotten)
+
+    def end(self, cell: str) -> str:
+        """Say how the last job of a cell ended."""
+        if cell not in self._last:
+            return ""
+        if self.unreachable:
+            return f"Slurm cannot be asked ({self.unreachable})"
+        name, place = self._last[cell]
+        number = self._numbers[name]
+        if number is None:
+            return "its submission was cut short"
+        job = f"{number}_{place}"
+        if (name, place) in self._ended:
+            task = self._ended[name, place]
+            return f"its job {task.job} ended before it did: {task.state}"
+        state = self._accounts.get(job) or self._accounts.get(number, "the queue forgot it")
+        return f"its job {job} ended before it did: {state}"
+
+
+def _cell(sweep: Path, name: str, row: str | None, jobs: _Jobs) -> CellStatus:
+    if row is not None:
+        return CellStatus(name, row)
+    folder = sweep / name
+    if (state := _result(folder)) is not None:
+        return CellStatus(name, *state)
+    task = jobs.now.get(name)
+    if holder := lock.holder(folder):
+        where = f"process {holder.get('pid')} on {holder.get('host')}"
+        return CellStatus(name, RUNNING, f"job {holder['job']}" if holder.get("job") else where)
+    if task is not None:
+        why = f" ({task.reason})" if task.reason not in ("None", "") else ""
+        return CellStatus(name, QUEUED, f"job {task.state.lower()}{why}")
+    if (why := failure.read(folder)) is not None:
+        return CellStatus(name, FAILED, why)
+    begun = (folder / "checkpoint.pt").exists()
+    kept = "goes on from its checkpoint" if begun else ""
+    return CellStatus(name, MISSING, "; ".join(filter(None, [jobs.end(name), kept])))
+
+
+def _result(folder: Path) -> tuple[str, str] | None:
+    try:
+        state = json.loads((folder / "result.json").read_text())["status"]
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return FAILED, "its result.json is damaged; remove it to run the cell again"
+    return state, ""
+
+
+def _folders(sweep: Path) -> Iterator[Path]:
+    if sweep.is_dir():
+        yield from (p for p in sweep.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _committed(file: Path) -> dict[str, str]:
+    if not file.exists():
+        return {}
+    with file.open(newline="") as lines:
+        return {row["id"]: row.get("status", FINISHED) for row in csv.DictReader(lines)}
+
+
+def _other_code(sweep: Path) -> list[str]:
+    files = sorted((sweep / submission.FOLDER).glob("*/other_code.txt"))
+    return sorted({line for file in files for line in file.read_text().splitlines()})

@@ -1,0 +1,87 @@
+"""What the pool does when its processes do not start, die between cells or do not stop."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from multiprocessing import resource_tracker, spawn
+
+import pytest
+from pebble import ProcessPool
+
+from experiments.errors import UserError
+from experiments.interrupt import Interrupted
+from experiments.sweep.pool import run_cells
+from experiments.sweep.slots import slots
+from tests.sweep.naps import nap
+from tests.tiny_runs import build_config
+
+
+def cells(folder, count=1):
+    return [(build_config(f"seed={seed}"), folder / str(seed)) for seed in range(count)]
+
+
+def test_processes_that_do_not_start_are_a_clear_error(tmp_path, monkeypatch):
+    resource_tracker.ensure_running()
+    monkeypatch.setattr(spawn, "_python_exe", b"/bin/false")
+    with pytest.raises(UserError, match="processes that should run the cells do not start"):
+        list(run_cells(cells(tmp_path), slots=["cpu"], grace=1))
+
+
+def test_a_process_that_dies_between_two_cells_is_replaced_and_no_cell_is_lost(tmp_path):
+    outcomes = []
+    for outcome in run_cells(cells(tmp_path, 2), slots=["cpu"], grace=5):
+        outcomes.append(outcome)
+        for process in multiprocessing.active_children():
+            process.kill()
+        time.sleep(1)
+    assert [(outcome.index, outcome.failure) for outcome in outcomes] == [(0, None), (1, None)]
+    assert multiprocessing.active_children() == []
+
+
+def test_a_process_that_does_not_stop_within_the_grace_is_killed(tmp_path):
+    def stop_us():
+        while not (children := multiprocessing.active_children()):
+            time.sleep(0.01)
+        os.kill(children[0].pid, signal.SIGSTOP)  # it takes no other signal
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop_us).start()
+    started = time.monotonic()
+    with pytest.raises(Interrupted, match="SIGTERM"):
+        list(run_cells(cells(tmp_path), slots=["cpu"], grace=0.5))
+    assert 0.5 < time.monotonic() - started < 10
+    assert multiprocessing.active_children() == []
+
+
+def test_no_device_has_more_cells_at_a_time_than_slots(tmp_path, monkeypatch):
+    schedule, running = ProcessPool.schedule, []
+
+    def count(pool, function, cell):
+        future = schedule(pool, nap, cell)
+        now = [device for started, device in running if not started.done()] + [cell[1]["device"]]
+        assert max(now.count(device) for device in set(now)) == 1
+        running.append((future, cell[1]["device"]))
+        return future
+
+    monkeypatch.setattr(ProcessPool, "schedule", count)
+    work = [({"seconds": 0.3 * (seed % 3), "device": "auto"}, tmp_path) for seed in range(8)]
+    outcomes = list(run_cells(work, slots=["cuda:0", "cuda:1"], grace=1))
+    assert sorted(outcome.index for outcome in outcomes) == list(range(8))
+    assert {device for _, device in running} == {"cuda:0", "cuda:1"}
+
+
+@pytest.mark.parametrize(
+    ("device", "jobs", "gpus", "places"),
+    [
+        ("auto", "auto", 2, ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]),
+        ("cuda", 3, 2, ["cuda:0", "cuda:1", "cuda:0"]),
+        ("cuda:1", "auto", 2, ["cuda:1", "cuda:1"]),
+        ("cpu", 1, 2, ["cpu"]),
+        ("auto", 3, 0, ["auto", "auto", "auto"]),
+    ],
+)
+def test_every_place_has_a_device(device, jobs, gpus, places, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    assert slots(device, jobs, jobs_per_gpu=2) == places

@@ -15,7 +15,8 @@ from omegaconf import OmegaConf
 
 from benchmarks.measure import Timing
 from experiments.models import ResNet
-from experiments.record import checkpoint
+from experiments.record.checkpoint import Checkpoints
+from experiments.record.folder import RunFolder
 from experiments.run import build
 from experiments.run.recorder import SHARE
 from experiments.run.trainer import Trainer
@@ -36,7 +37,7 @@ def checkpoint_cost(repeats: int) -> list[dict[str, Any]]:
     for name, words in NETWORKS.items():
         state = _state(words)
         with tempfile.TemporaryDirectory(dir=ROOT) as folder:
-            checkpoints, seconds = checkpoint.Checkpoints(Path(folder)), []
+            checkpoints, seconds = Checkpoints(Path(folder) / "state.pt"), []
             for _ in range(repeats + 1):
                 started = time.perf_counter()
                 checkpoints.save(state)
@@ -94,7 +95,7 @@ def lost_work(kills: int, every: float) -> list[dict[str, Any]]:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             done, seconds = map(float, (Path(folder) / "steps").read_text().split())
-            saved = next(checkpoint.Checkpoints(run).states("cpu"), None)
+            saved = next(Checkpoints(RunFolder(run).checkpoint_file).states("cpu"), None)
             step = saved["trainer"]["step"] if saved else 0
             lost.append((done - step) * seconds)
     timing = Timing.of(lost)

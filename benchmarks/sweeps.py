@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Timing
+from experiments.record import files, tables
+from experiments.record.folder import finished_sweeps, run_folders
 
 ROOT = Path(__file__).parents[1]
 #: Cells of one measured sweep of ours; the baseline's runs take as long as they take, one a round.
@@ -26,8 +28,9 @@ def sweep(task: str, cells: int, *words: str, data_dir: str, cache_dir: str) -> 
         started = time.perf_counter()
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
         seconds = time.perf_counter() - started
-        results = list(Path(folder).rglob("result.json"))
-        assert len(results) == cells, f"{len(results)} of {cells} cells finished"
+        sweeps = finished_sweeps(Path(folder) / "runs")
+        done = sum(run.is_finished() for sweep in sweeps for run in run_folders(sweep))
+        assert done == cells, f"{done} of {cells} cells finished"
     return seconds
 
 
@@ -167,7 +170,7 @@ def analysis(rounds: int) -> list[dict[str, Any]]:
     rows = []
     for size in (100, 1_000, 10_000):
         with tempfile.TemporaryDirectory() as folder:
-            _write_table(Path(folder) / "results" / "synthetic", size)
+            _write_table(Path(folder) / "results", size)
             command = [sys.executable, str(ROOT / "analyze.py"), "experiment=synthetic"]
             seconds = []
             for _ in range(rounds):
@@ -187,9 +190,8 @@ def analysis(rounds: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _write_table(folder: Path, size: int) -> None:
+def _write_table(results: Path, size: int) -> None:
     """Write a runs table of two optimizers over a square grid, ten seeds, like a real one."""
-    import csv
     import math
     import random
 
@@ -228,8 +230,4 @@ def _write_table(folder: Path, size: int) -> None:
                             }  # fmt: skip
                         )
                     )
-    folder.mkdir(parents=True)
-    with (folder / "runs.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    files.write(tables.file(results, "synthetic"), tables.render(tables.merge([], rows)))

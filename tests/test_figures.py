@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from experiments.record.schema import complete
+from experiments.record.tables import merge
+from experiments.report.data.frames import frame
 from experiments.report.data.panels import missing_runs
-from experiments.report.data.tables import frame, merge
 from experiments.run import build
 from experiments.run.cell import describe
 from experiments.run.decay_lint import cut_restart

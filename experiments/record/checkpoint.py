@@ -15,7 +15,7 @@ from experiments.record.files import write_atomically
 
 log = logging.getLogger(__name__)
 
-#: A file holds this, the SHA-256 of the rest, and the rest: what ``torch.save`` writes.
+#: A file begins with this line, then comes the SHA-256 of the rest, which ``torch.save`` wrote.
 MAGIC = b"decay-lab checkpoint 1\n"
 HEAD = len(MAGIC) + hashlib.sha256().digest_size
 
@@ -25,22 +25,22 @@ class Damaged(Exception):
 
 
 class Checkpoints:
-    """The newest checkpoint of a folder and the one before it.
+    """The newest checkpoint of a run, and beside it the one before.
 
     Args:
-        folder: The run folder.
+        newest: The file of the newest, such as ``checkpoint.pt``.
     """
 
-    def __init__(self, folder: Path):
-        self.newest = folder / "checkpoint.pt"
-        self.previous = folder / "checkpoint.previous.pt"
-        self._next = folder / "checkpoint.next.pt"
+    def __init__(self, newest: Path):
+        self.newest = newest
+        self.previous = newest.with_stem(f"{newest.stem}.previous")
+        self._next = newest.with_stem(f"{newest.stem}.next")
 
     def save(self, state: dict[str, Any]) -> None:
         """Write a dict of numbers, strings, tensors and state dicts; keep the one before.
 
-        At every instant one of the two files is whole. What is on disk before this is called must
-        suffice to go on from the state.
+        At every instant one of the two files is whole. Whoever goes on from a state needs the files
+        that it counts on, so these must be on disk before this is called.
 
         Raises:
             OSError: There is no room or no permission; what was there is still valid.
@@ -54,9 +54,10 @@ class Checkpoints:
         os.replace(self._next, self.newest)
 
     def states(self, device: torch.device) -> Iterator[dict[str, Any]]:
-        """Yield what the checkpoints hold, newest first; a damaged one is named and removed.
+        """Yield what the checkpoints hold, the newest first; name and remove a damaged one.
 
-        It is removed lest :meth:`save` keep it in place of the one before, which is good.
+        If a damaged newest one stayed, the next :meth:`save` would put it in the place of the one
+        before, which is good.
         """
         for path in (self.newest, self.previous):
             try:

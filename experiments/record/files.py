@@ -24,6 +24,12 @@ def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
     flush_folder(path.parent)
 
 
+def write(path: Path, content: str | bytes) -> None:
+    """Replace a file that is read by people, in UTF-8; its folder is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, content.encode() if isinstance(content, str) else content)
+
+
 def checksum(path: str | Path | None) -> str | None:
     """Return the SHA-256 of a file in hexadecimal, or None if there is none that can be read."""
     try:
@@ -43,7 +49,7 @@ def flush_folder(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what writers that were killed left aside; nobody may be writing there now."""
+    """Remove what writers that were killed left; nobody else may be writing to the folder."""
     for file in folder.glob(".*.*"):
         if file.suffix[1:].isdigit() and file.is_file():
             file.unlink(missing_ok=True)

@@ -1,13 +1,13 @@
 """One process a run folder: a lock that dies with its holder, on local and on network disks.
 
-The kernel holds the lock and lets it go when the process dies; NFS servers do so across machines.
-Where a file system keeps no locks, or keeps them to one machine, the holder's signs of life in the
-file stand in: a holder whose file does not change while another process watches it is dead. No
-clock is read, so none has to be right.
+The kernel holds the lock and lets go of it when the process dies; NFS servers do so across
+machines. Some file systems keep no locks, others keep them to one machine, and Windows has none of
+this kind. There the holder writes a count into the file every few seconds, as a sign of life, and a
+process that wants the folder first watches the file: if the count stands still, the holder is dead.
+It measures this time itself, so that no two machines need to agree on what time it is.
 """
 
 import errno
-import fcntl
 import json
 import os
 import socket
@@ -19,10 +19,14 @@ from typing import Any
 
 from experiments.errors import UserError
 
-NAME = "lock"
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 BEAT = 10.0  # seconds between two signs of life
 SILENCE = 3.5 * BEAT  # seconds without one after which a holder on another machine is dead
-PATIENCE = 1.0  # seconds for a holder that is leaving
+PATIENCE = 1.0  # seconds to wait for a holder that may just be leaving
 NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
 
@@ -34,15 +38,15 @@ class Lock:
     """Held inside the ``with`` block.
 
     Args:
-        folder: The run folder.
+        path: The lock file; its folder is what is locked.
 
     Raises:
         Busy: Another process holds it.
         OSError: The folder cannot be written.
     """
 
-    def __init__(self, folder: Path):
-        self.path = folder / NAME
+    def __init__(self, path: Path):
+        self.path = path
         self._record = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
@@ -52,9 +56,9 @@ class Lock:
         self._left = threading.Event()
 
     def __enter__(self) -> "Lock":
-        self._file, kept = self._acquire()
+        self._file, kernel_locks = self._acquire()
         self._write(0)
-        if not kept:
+        if not kernel_locks:
             self._settle()
         self._thread = threading.Thread(target=self._beat, name="lock", daemon=True)
         self._thread.start()
@@ -64,7 +68,10 @@ class Lock:
         self._left.set()
         self._thread.join()
         if self.holds():
-            self.path.unlink(missing_ok=True)
+            try:
+                self.path.unlink(missing_ok=True)
+            except PermissionError:  # Windows removes no open file; an empty one names no holder
+                os.ftruncate(self._file, 0)
         os.close(self._file)
 
     def holds(self) -> bool:
@@ -72,17 +79,17 @@ class Lock:
         return _same(self._file, self.path)
 
     def _acquire(self) -> tuple[int, bool]:
-        """Return the open file, and whether the file system keeps locks."""
+        """Return the open file, and whether the kernel locked it."""
         deadline = time.monotonic() + PATIENCE
         while True:
             file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
-                kept = _try(file)
-                if kept is False and time.monotonic() > deadline:
+                locked = _try(file)
+                if locked is False and time.monotonic() > deadline:
                     raise _busy(self.path, _read(self.path))
-                if kept is not False and _same(file, self.path):
-                    self._outwait(bool(kept))
-                    return file, bool(kept)
+                if locked is not False and _same(file, self.path):
+                    self._outwait(bool(locked))
+                    return file, bool(locked)
             except BaseException:
                 os.close(file)
                 raise
@@ -90,23 +97,29 @@ class Lock:
             time.sleep(PATIENCE / 10)
 
     def _settle(self) -> None:
-        """Where nothing keeps locks, of processes that start together the last to write stays."""
+        """Let one of several processes stay that start together where the kernel locks nothing.
+
+        Each has written its record into the file by now. The last one to do so stays.
+        """
         time.sleep(BEAT / 5)
         now = _read(self.path)
         if now is None or now["token"] != self._record["token"]:
             os.close(self._file)
             raise _busy(self.path, now)
 
-    def _outwait(self, kept: bool) -> None:
-        """Leave if a holder that the kernel does not know of gives signs of life.
+    def _outwait(self, locked: bool) -> None:
+        """Watch a holder that the kernel of this machine does not know of; leave if it lives.
 
         Args:
-            kept: Whether the file system keeps locks, at least those of this machine.
+            locked: Whether the kernel locked the file, so that no process of this machine holds it.
+
+        Raises:
+            Busy: It gives signs of life.
         """
         before = _read(self.path)
         if before is None or (before["job"] and before["job"] == self._record["job"]):
             return  # nobody, or an earlier attempt of this very job, which has ended
-        if kept and before["host"] == self._record["host"]:
+        if locked and before["host"] == self._record["host"]:
             return
         end = time.monotonic() + SILENCE
         while time.monotonic() < end:
@@ -124,17 +137,21 @@ class Lock:
             self._write(count)
 
     def _write(self, count: int) -> None:
+        """Write who holds the lock and a count, always in the same number of bytes."""
         text = json.dumps(self._record | {"beat": count}).encode()
         try:
-            os.pwrite(self._file, text.ljust(400), 0)
+            os.lseek(self._file, 0, os.SEEK_SET)
+            os.write(self._file, text.ljust(400))
             os.fsync(self._file)
         except OSError:
-            return  # a full disk; the kernel's lock is still held
+            return  # a full disk; where the kernel holds the lock, it still does
 
 
-def holder(folder: Path) -> dict[str, Any] | None:
-    """Return who holds a folder at this moment, or None."""
-    path = folder / NAME
+def holder(path: Path) -> dict[str, Any] | None:
+    """Return who holds a lock file at this moment, or None.
+
+    Where the kernel keeps no locks this cannot be told without watching, and is None.
+    """
     try:
         file = os.open(path, os.O_RDWR)
     except OSError:
@@ -147,6 +164,8 @@ def holder(folder: Path) -> dict[str, Any] | None:
 
 def _try(file: int) -> bool | None:
     """Lock an open file: True if that worked, False if another holds it, None if none can."""
+    if fcntl is None:
+        return None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -164,6 +183,7 @@ def _busy(path: Path, record: dict[str, Any] | None) -> Busy:
 
 
 def _same(file: int, path: Path) -> bool:
+    """Whether an open file is still the one of that name."""
     try:
         there, here = os.stat(path), os.fstat(file)
     except OSError:

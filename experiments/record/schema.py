@@ -36,6 +36,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "commit": ("string", "git commit of the code, with + appended when the tree was dirty"),
     "torch": ("string", "torch version"),
     "device": ("string", "name of the processor or GPU"),
+    "processor": ("string", "type of the processor, see provenance.py; empty in older runs"),
     "precision": ("string", "fp32 | bf16, as it was resolved"),
     "threads": ("Int64", "CPU threads of the process"),
     "date": ("string", "UTC time at which the run ended, ISO 8601"),
@@ -43,11 +44,28 @@ COLUMNS: dict[str, tuple[str, str]] = {
 
 #: What a finished run measures; a diverged one has none of it.
 MEASURED = ("test_error", "test_loss", "val_error", "val_loss", "train_error", "train_loss")
-#: Extra columns that tell what a run left beside its numbers, and no setting of it.
-BESIDE = {"probe"}
+#: Columns that came when there were runs already: a table in which no run has a value for one is
+#: written without it, and so stays what it was.
+LATER = ("processor",)
+#: Columns that a row may lack.
+OPTIONAL = {*MEASURED, "clipped", *LATER}
+#: Settings that a table may have in columns of their own, beside those of an entry of a group of
+#: configs/, which have a dotted name (``model.width``). ``figure`` is what the paper's cells have.
+SETTINGS = {"figure", "warmup_epochs", "validation_size", "loss_scale", "compile"}
+GROUPS = ("task", "model", "optim", "schedule", "decay")
 #: What an experiment may be called: it names folders in runs/ and results/.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 FINISHED, DIVERGED = "finished", "diverged"
+
+
+def is_setting(column: str) -> bool:
+    """Whether a column beyond :data:`COLUMNS` is a setting, in which runs of a table may differ.
+
+    Any other column (a person's ``note``, ``probe``) is kept with its row and has no say in which
+    runs belong together.
+    """
+    group, _, key = column.partition(".")
+    return column in SETTINGS or (group in GROUPS and key != "")
 
 
 def complete(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,8 +74,31 @@ def complete(values: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: A column that every run has is missing.
     """
-    missing = set(COLUMNS) - {*MEASURED, "clipped"} - set(values)
+    missing = set(COLUMNS) - OPTIONAL - set(values)
     if missing:
         raise ValueError(f"row lacks {sorted(missing)}")
     extra = sorted(set(values) - set(COLUMNS))
     return {name: values.get(name) for name in [*COLUMNS, *extra]}
+
+
+def checked(values: Any) -> dict[str, Any]:
+    """Return a row that somebody else wrote down, complete and with the types of the schema.
+
+    Raises:
+        ValueError: It is no row of a run that has ended.
+    """
+    if not isinstance(values, Mapping):
+        raise ValueError("it is not a JSON object")
+    row = complete(values)
+    if row["status"] not in (FINISHED, DIVERGED):
+        raise ValueError(f"status is {row['status']!r}, not {FINISHED} or {DIVERGED}")
+    for name, (dtype, _) in COLUMNS.items():
+        if dtype != "string" and row[name] is not None:
+            try:
+                row[name] = int(row[name]) if dtype == "Int64" else float(row[name])
+            except (ValueError, TypeError):
+                raise ValueError(f"{name}={row[name]!r} is not a number") from None
+    empty = [name for name in ("id", "optim", "lr", "wd", "seed") if row[name] is None]
+    if empty:
+        raise ValueError(f"row has no value for {empty}")
+    return row

@@ -15,7 +15,8 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from experiments import interrupt
 from experiments.interrupt import Interrupted
 from experiments.progress import progress_bar
-from experiments.record.folder import RunFolder, answer, answers, committed
+from experiments.record import tables
+from experiments.record.folder import RunFolder, RunWriter, stored_row
 from experiments.record.identity import cell_name, identity, settings
 from experiments.record.provenance import provenance
 from experiments.record.schema import DIVERGED, FINISHED, MEASURED, complete
@@ -27,8 +28,6 @@ from experiments.run.validate import validate
 from experiments.seeding import stream
 
 log = logging.getLogger(__name__)
-
-SAMPLE = "sample.txt"
 
 
 def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
@@ -51,28 +50,26 @@ def run_cell(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         Interrupted: The process was asked to stop; the same call goes on.
     """
     validate(config)
-    run_id = identity(config)
-    row = committed(config["results_dir"], config["name"]).get(run_id)
-    if row is not None and answers(row, config):
-        log.info("already in %s/%s/runs.csv", config["results_dir"], config["name"])
+    run_id, probe = identity(config), config["probe"]["name"]
+    place = config["results_dir"], config["name"]
+    row = stored_row(folder, run_id, probe, tables.committed(*place))
+    if row is not None:
         with suppress(OSError):
-            folder.rmdir()  # Hydra made it
+            folder.rmdir()  # Hydra made it, and the row is in the committed table
+        log.info("already finished: %s", folder if folder.exists() else tables.file(*place))
         return row
     warning = build.check(config)
     device = resolve_device(config["device"])
-    files = RunFolder(folder, config, run_id)
-    row = answer(folder, config)
-    if row is None:
-        if warning:
-            logging.getLogger("experiments.run.decay_lint").warning("%s", warning)
-        with files.held(), interrupt.listening():
-            return answer(folder, config) or _attempt(config, run_id, files, device)
-    log.info("already finished")
-    return row
+    files = RunWriter(folder, config, run_id)
+    if warning:
+        logging.getLogger("experiments.run.decay_lint").warning("%s", warning)
+    with files.held(), interrupt.listening():
+        ended_meanwhile = stored_row(folder, run_id, probe)
+        return ended_meanwhile or _attempt(config, run_id, files, device)
 
 
 def _attempt(
-    config: dict[str, Any], run_id: str, files: RunFolder, device: torch.device
+    config: dict[str, Any], run_id: str, files: RunWriter, device: torch.device
 ) -> dict[str, Any]:
     """Train, and leave the reason in the folder if that fails."""
     if config["threads"] is not None:
@@ -87,7 +84,7 @@ def _attempt(
 
 
 def _train(
-    config: dict[str, Any], run_id: str, files: RunFolder, device: torch.device
+    config: dict[str, Any], run_id: str, files: RunWriter, device: torch.device
 ) -> dict[str, Any]:
     started = time.monotonic()
     precision = resolve_precision(config["precision"], device)
@@ -133,8 +130,8 @@ def summarize(row: Mapping[str, Any], folder: Path) -> str:
         test, train = float(row["test_error"]), float(row["train_error"])
         outcome = f"test error {test:.2f} %, train error {train:.2f} %"
     line = f"{axes}: {outcome}, {float(row['seconds']):.1f} s, {folder}"
-    sample = folder / SAMPLE
-    return f"{sample.read_text(encoding='utf-8')}\n{line}" if sample.exists() else line
+    sample = RunFolder(folder).sample()
+    return line if sample is None else f"{sample}\n{line}"
 
 
 def describe(config: dict[str, Any], run_id: str) -> dict[str, Any]:
@@ -146,14 +143,14 @@ def describe(config: dict[str, Any], run_id: str) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def _write_sample(trainer: Trainer, final: Mapping[str, float], files: RunFolder) -> None:
+def _write_sample(trainer: Trainer, final: Mapping[str, float], files: RunWriter) -> None:
     """Leave in the folder what the task has to read, if anything: the same for the same run."""
     if trainer.task.epilogue is None:
         return
     trainer.model.eval()
     with trainer.autocast():
         text = trainer.task.epilogue(trainer.model, final, stream(trainer.seed, "sample"))
-    files.write(SAMPLE, text + "\n")
+    files.write_sample(text + "\n")
 
 
 def _outcome(trainer: Trainer, scribe: Scribe) -> dict[str, Any]:

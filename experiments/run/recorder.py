@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from experiments import interrupt
 from experiments.errors import UserError
-from experiments.record.folder import RunFolder
+from experiments.record.folder import RunWriter
 from experiments.run.trainer import Trainer
 from experiments.tracking.mirror import NoTracker, WandbTracker
 
@@ -33,7 +33,7 @@ class Scribe:
         before: Seconds that earlier attempts took, up to their last checkpoint.
     """
 
-    files: RunFolder
+    files: RunWriter
     tracker: NoTracker | WandbTracker
     bar: tqdm
     checkpoint_every: float

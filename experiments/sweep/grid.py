@@ -14,6 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.errors import UserError
+from experiments.record.folder import run_folders
 from experiments.run.schema import register
 from experiments.sweep.compose import compose, register_resolvers
 
@@ -163,6 +164,7 @@ def analysis(name: str, runs_dir: str = "runs") -> dict[str, Any]:
     """Return how an experiment is to be analyzed, as its preset says or else one of its runs."""
     preset = _preset(name)
     if preset is None:
-        run = next(Path(runs_dir).glob(f"{name}/*/config.yaml"), None)
-        preset = OmegaConf.load(run) if run else OmegaConf.create({"analysis": {}})
+        begun = (run for run in run_folders(Path(runs_dir) / name) if run.is_begun())
+        run = next(begun, None)
+        preset = OmegaConf.load(run.config_file) if run else OmegaConf.create({"analysis": {}})
     return OmegaConf.to_container(preset.analysis, resolve=True)

@@ -26,6 +26,7 @@ from experiments import interrupt
 from experiments.errors import UserError
 from experiments.interrupt import Interrupted
 from experiments.record import failure
+from experiments.record.folder import write_failure
 from experiments.record.lock import Busy
 
 Cell = tuple[dict[str, Any], Path]  # a resolved configuration and its run folder
@@ -121,7 +122,7 @@ def _outcome(future: Future, index: int, folder: Path) -> Outcome:
             why += " (by a person, or by the system when memory ran out)"
     elif code - 128 in set(signal.Signals):
         return Outcome(index, failure=f"interrupted by {signal.Signals(code - 128).name}")
-    failure.write(folder, why)
+    write_failure(folder, why)
     return Outcome(index, failure=why)
 
 
@@ -168,7 +169,7 @@ def _run(index: int, config: dict[str, Any], folder: Path) -> Outcome:
         return Outcome(index, failure=str(error), busy=True)
     except (Exception, SystemExit) as error:
         why = failure.reason(error)
-        failure.write(folder, why, error)
+        write_failure(folder, why, error)
         return Outcome(index, failure=why)
 
 

@@ -1,16 +1,16 @@
 """How every cell of a sweep is: from its run folder, the committed table, and Slurm."""
 
-import csv
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from experiments.errors import UserError
-from experiments.record import failure, lock
+from experiments.record import tables
+from experiments.record.folder import RunFolder, run_folders, stored_row
 from experiments.record.schema import DIVERGED, FINISHED, NAME
+from experiments.record.tables import Row
 from experiments.sweep.slurm import squeue, submission
 from experiments.sweep.slurm.squeue import Task
 
@@ -49,13 +49,13 @@ def status(name: str, runs_dir: str | Path, results_dir: str | Path) -> list[Cel
     """
     sweep = Path(runs_dir) / name
     plan = submission.plan(sweep)
-    folders = {path.name for path in _folders(sweep)}
+    folders = {run.path.name for run in run_folders(sweep)}
     if not plan and not folders:
         raise UserError(f"nothing of experiment={name} was started in {sweep}")
-    committed = _committed(Path(results_dir) / name / "runs.csv")
+    committed = tables.committed(results_dir, name)
     jobs = _Jobs(sweep)
     names = [*plan, *sorted(folders - set(plan))]
-    return [_cell(sweep, cell, committed.get(plan.get(cell, "")), jobs) for cell in names]
+    return [_cell(sweep / cell, plan.get(cell), committed, jobs) for cell in names]
 
 
 def text(name: str, cells: list[CellStatus], sweep: Path) -> str:
@@ -117,46 +117,26 @@ class _Jobs:
         return f"its job {job} ended before it did: {state}"
 
 
-def _cell(sweep: Path, name: str, row: str | None, jobs: _Jobs) -> CellStatus:
+def _cell(path: Path, run_id: str | None, committed: Mapping[str, Row], jobs: _Jobs) -> CellStatus:
+    """Say how one cell is; only planned cells have a known identity."""
+    run, name = RunFolder(path), path.name
+    try:
+        row = stored_row(path, run_id, committed=committed)
+    except UserError as damaged:
+        return CellStatus(name, FAILED, str(damaged))
     if row is not None:
-        return CellStatus(name, row)
-    folder = sweep / name
-    if (state := _result(folder)) is not None:
-        return CellStatus(name, *state)
+        return CellStatus(name, row.get("status") or FINISHED)
     task = jobs.now.get(name)
-    if holder := lock.holder(folder):
+    if holder := run.holder():
         where = f"process {holder.get('pid')} on {holder.get('host')}"
         return CellStatus(name, RUNNING, f"job {holder['job']}" if holder.get("job") else where)
     if task is not None:
         why = f" ({task.reason})" if task.reason not in ("None", "") else ""
         return CellStatus(name, QUEUED, f"job {task.state.lower()}{why}")
-    if (why := failure.read(folder)) is not None:
+    if (why := run.failure()) is not None:
         return CellStatus(name, FAILED, why)
-    begun = (folder / "checkpoint.pt").exists()
-    kept = "goes on from its checkpoint" if begun else ""
+    kept = "goes on from its checkpoint" if run.has_checkpoint() else ""
     return CellStatus(name, MISSING, "; ".join(filter(None, [jobs.end(name), kept])))
-
-
-def _result(folder: Path) -> tuple[str, str] | None:
-    try:
-        state = json.loads((folder / "result.json").read_text())["status"]
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError, KeyError, TypeError):
-        return FAILED, "its result.json is damaged; remove it to run the cell again"
-    return state, ""
-
-
-def _folders(sweep: Path) -> Iterator[Path]:
-    if sweep.is_dir():
-        yield from (p for p in sweep.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _committed(file: Path) -> dict[str, str]:
-    if not file.exists():
-        return {}
-    with file.open(newline="") as lines:
-        return {row["id"]: row.get("status", FINISHED) for row in csv.DictReader(lines)}
 
 
 def _other_code(sweep: Path) -> list[str]:

@@ -14,7 +14,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from experiments.errors import UserError
-from experiments.record import failure
+from experiments.record.folder import RunFolder
 from experiments.sweep.compose import Cell, compose
 from experiments.sweep.slots import at_least_one
 from experiments.sweep.slurm import squeue, submission
@@ -169,8 +169,9 @@ class SlurmLauncher(Launcher):
 def _outcome(cell: Cell) -> JobReturn:
     """Tell Hydra what became of a cell."""
     result = JobReturn(overrides=cell.overrides, status=JobStatus.COMPLETED)
-    if not (cell.folder / "result.json").exists():
-        reason = failure.read(cell.folder) or "its job ended before it did"
+    run = RunFolder(cell.folder)
+    if not run.is_finished():
+        reason = run.failure() or "its job ended before it did"
         log.error("%s failed: %s", cell.folder, reason)
         result.status = JobStatus.FAILED
         result.return_value = UserError(f"{cell.folder} failed: {reason}")

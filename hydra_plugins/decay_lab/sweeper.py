@@ -14,7 +14,8 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from experiments.errors import UserError
-from experiments.record.folder import answers, committed, settled
+from experiments.record import tables
+from experiments.record.folder import is_done
 from experiments.record.identity import identity
 from experiments.sweep import grid
 from experiments.sweep.compose import Cell, compose
@@ -80,15 +81,14 @@ class GridSweeper(Sweeper):
 
 def _missing(cells: Sequence[Cell]) -> list[int]:
     """Return the places of the cells of which neither the committed table nor a folder has all."""
-    rows = cache(committed)
+    rows = cache(tables.committed)
     there = cache(lambda sweep: set(os.listdir(sweep)) if sweep.is_dir() else set())
 
     def finished(cell: Cell) -> bool:
-        row = rows(cell.job["results_dir"], cell.job["name"]).get(identity(cell.job))
-        if row is not None and answers(row, cell.job):
-            return True
-        begun = cell.folder.name in there(cell.folder.parent)
-        return begun and settled(cell.folder, cell.job)
+        job = cell.job
+        folder = cell.folder if cell.folder.name in there(cell.folder.parent) else None
+        committed = rows(job["results_dir"], job["name"])
+        return is_done(folder, identity(job), job["probe"]["name"], committed)
 
     return [i for i, cell in enumerate(cells) if not finished(cell)]
 

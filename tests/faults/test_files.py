@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments.record import failure
 from experiments.record.checkpoint import Checkpoints, load
 from experiments.record.files import write_atomically
+from experiments.record.folder import RunFolder
 from tests.faults.children import (
     FAILED,
     LONG,
@@ -86,7 +86,7 @@ def test_with_both_checkpoints_damaged_a_run_starts_anew(in_tmp, whole):
 
 
 def test_a_damaged_checkpoint_never_takes_the_place_of_the_good_one(in_tmp):
-    checkpoints = Checkpoints(in_tmp)
+    checkpoints = Checkpoints(in_tmp / "checkpoint.pt")
     checkpoints.save({"step": 1})
     checkpoints.save({"step": 2})
     checkpoints.newest.write_bytes(b"damaged")
@@ -96,7 +96,7 @@ def test_a_damaged_checkpoint_never_takes_the_place_of_the_good_one(in_tmp):
 
 
 def test_between_the_two_renames_of_a_checkpoint_the_one_before_it_is_there(in_tmp, monkeypatch):
-    checkpoints = Checkpoints(in_tmp)
+    checkpoints = Checkpoints(in_tmp / "checkpoint.pt")
     checkpoints.save({"step": 1})
     replace = os.replace
 
@@ -146,9 +146,9 @@ def test_a_file_size_limit_ends_the_run_clearly_and_it_goes_on_without_it(in_tmp
             resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 
     assert ended(fork(train, SHORT, "a", limited)) == FAILED
-    assert "cannot write a/checkpoint.pt: File too large" in failure.read(Path("a"))
+    assert "cannot write a/checkpoint.pt: File too large" in RunFolder(Path("a")).failure()
     assert load(Path("a/checkpoint.pt"), CPU)["trainer"]["step"] == 50
-    assert "goes on when there is room" in failure.read(Path("a"))
+    assert "goes on when there is room" in RunFolder(Path("a")).failure()
     assert "going on from step 50" in go_on()
     assert outcome("a") == whole
 
@@ -195,7 +195,7 @@ def test_a_full_disk_ends_the_run_clearly_and_it_goes_on_when_there_is_room(smal
 
     assert ended(fork(train, SHORT, folder, fill)) == FAILED
     assert "No space left on device" in Path("child.log").read_text()
-    states = list(Checkpoints(Path(folder)).states(CPU))
+    states = list(Checkpoints(Path(folder, "checkpoint.pt")).states(CPU))
     assert [state["trainer"]["step"] for state in states] == [50, 49]
     ballast.unlink()
     assert "going on from step 50" in go_on(folder)
@@ -240,7 +240,7 @@ def test_a_data_file_replaced_since_the_start_is_refused_until_it_is_back(fake_c
     original = train_file.read_bytes()
     shutil.copy(test_file, train_file)
     assert ended(fork(train, words, "a")) == FAILED
-    assert "the data changed since a was begun" in failure.read(Path("a"))
+    assert "the data changed since a was begun" in RunFolder(Path("a")).failure()
     train_file.write_bytes(original)
     trained(words, "a")
     trained(words, "whole")

@@ -45,7 +45,7 @@ def test_a_run_killed_at_twenty_random_instants_ends_to_the_bit_like_an_undistur
         time.sleep(instants.uniform(0, 2 * startup))
         os.kill(pid, signal.SIGKILL)
         assert ended(pid) == -signal.SIGKILL, "the run ended before it was killed; make it longer"
-        reached.append(next(Checkpoints(Path("killed")).states(CPU))["trainer"]["step"])
+        reached.append(next(Checkpoints(checkpoint).states(CPU))["trainer"]["step"])
     assert reached == sorted(reached)
     assert reached[-1] > reached[0]
     trained(words, "killed")

@@ -33,7 +33,7 @@ def no_locks(monkeypatch, quick):
 
 
 def hold(folder, seconds=60):
-    with Lock(folder):
+    with Lock(Path(folder, "lock")):
         Path(folder, "held").touch()
         time.sleep(seconds)
 
@@ -71,31 +71,31 @@ def test_two_processes_that_start_together_on_a_new_cell_do_not_disturb_each_oth
 
 def test_a_killed_holder_holds_no_more(in_tmp):
     end(held_by_child(in_tmp))
-    with Lock(in_tmp):
-        assert holder(in_tmp)["pid"] == os.getpid()
-    assert holder(in_tmp) is None
+    with Lock(in_tmp / "lock"):
+        assert holder(in_tmp / "lock")["pid"] == os.getpid()
+    assert holder(in_tmp / "lock") is None
     assert not (in_tmp / "lock").exists()
 
 
 def test_who_holds_a_folder_can_be_asked_without_taking_it(in_tmp):
     pid = held_by_child(in_tmp)
-    assert holder(in_tmp)["pid"] == pid
-    with pytest.raises(Busy, match=f"process {pid} on "), Lock(in_tmp):
+    assert holder(in_tmp / "lock")["pid"] == pid
+    with pytest.raises(Busy, match=f"process {pid} on "), Lock(in_tmp / "lock"):
         pass
     end(pid)
-    assert holder(in_tmp) is None
+    assert holder(in_tmp / "lock") is None
 
 
 def test_without_locks_signs_of_life_keep_others_out(in_tmp, no_locks):
     pid = held_by_child(in_tmp)
-    with pytest.raises(Busy), Lock(in_tmp):
+    with pytest.raises(Busy), Lock(in_tmp / "lock"):
         pass
     end(pid)
 
 
 def test_without_locks_a_dead_holder_is_outwaited(in_tmp, no_locks):
     end(held_by_child(in_tmp))
-    with Lock(in_tmp) as mine:
+    with Lock(in_tmp / "lock") as mine:
         assert mine.holds()
 
 
@@ -119,14 +119,14 @@ def test_a_holder_on_another_machine_that_gives_signs_of_life_is_respected(in_tm
             time.sleep(0.1)
 
     pid = fork(living)
-    with pytest.raises(Busy, match="on elsewhere"), Lock(in_tmp):
+    with pytest.raises(Busy, match="on elsewhere"), Lock(in_tmp / "lock"):
         pass
     end(pid)
 
 
 def test_a_holder_on_another_machine_that_gives_none_is_dead(in_tmp, quick):
     foreign()
-    with Lock(in_tmp):
+    with Lock(in_tmp / "lock"):
         assert json.loads(Path("lock").read_text())["pid"] == os.getpid()
 
 
@@ -135,14 +135,14 @@ def test_a_job_that_was_requeued_to_another_machine_does_not_wait_for_itself(in_
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "12")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
     foreign(job="12_3")
-    with Lock(in_tmp) as mine:
+    with Lock(in_tmp / "lock") as mine:
         assert mine.holds()
 
 
 def test_a_folder_removed_and_made_again_is_not_held_any_more(in_tmp):
     folder = in_tmp / "a"
     folder.mkdir()
-    with Lock(folder) as mine:
+    with Lock(Path(folder, "lock")) as mine:
         (folder / "lock").unlink()
         assert not mine.holds()
         (folder / "lock").touch()

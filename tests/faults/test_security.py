@@ -43,7 +43,7 @@ def test_a_checkpoint_that_holds_code_is_refused_even_with_a_right_checksum(in_t
         assert len(signed(content)) == HEAD + len(content)
         with pytest.raises(Damaged):
             load(Path("checkpoint.pt"), "cpu")
-        assert list(Checkpoints(in_tmp).states("cpu")) == []
+        assert list(Checkpoints(in_tmp / "checkpoint.pt").states("cpu")) == []
     assert not Path("attacked").exists()
 
 

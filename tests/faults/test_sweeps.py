@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.record import failure
 from experiments.record.checkpoint import load
-from experiments.record.lock import holder
+from experiments.record.folder import RunFolder, run_folders
 from experiments.sweep.status import status
 from tests.faults.children import TINY, left_behind, until
 
@@ -35,7 +34,7 @@ def started(*words):
 
 
 def running():
-    return [path.parent for path in Path("runs/adhoc").glob("*/lock") if holder(path.parent)]
+    return [run.path for run in run_folders(Path("runs/adhoc")) if run.holder()]
 
 
 def saved():
@@ -90,4 +89,4 @@ def test_a_cell_without_memory_fails_with_that_reason_and_the_sweep_goes_on(in_t
     cells = sorted(status("adhoc", "runs", "results"), key=lambda cell: cell.state)
     assert [cell.state for cell in cells] == ["failed", "finished"]
     assert cells[0].reason.startswith("out of memory: ")
-    assert "allocate memory" in failure.read(Path("runs/adhoc", cells[0].name))
+    assert "allocate memory" in RunFolder(Path("runs/adhoc", cells[0].name)).failure()

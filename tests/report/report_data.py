@@ -91,6 +91,7 @@ def write_runs(folder, rows):
 
 def frame(rows):
     """Rows as the typed frame that reports work on."""
-    from experiments.report.data import tables
+    from experiments.record import tables
+    from experiments.report.data import frames
 
-    return tables.frame(tables.merge([], rows))
+    return frames.frame(tables.merge([], rows))

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from experiments import interrupt
 from experiments.interrupt import Interrupted, listening
-from experiments.record.folder import RunFolder
+from experiments.record.folder import RunWriter
 from experiments.run import recorder
 from experiments.run.recorder import SHARE, Scribe
 from experiments.tracking.mirror import NoTracker
@@ -36,7 +36,7 @@ def clock(monkeypatch):
 @pytest.fixture
 def files(in_tmp):
     config = OmegaConf.to_container(composed(*TINY), resolve=True)
-    made = RunFolder(Path("a"), config, "id")
+    made = RunWriter(Path("a"), config, "id")
     with made.held():
         yield made
 

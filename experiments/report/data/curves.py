@@ -1,91 +1,77 @@
-"""The learning curves of an experiment: gathered from run folders, kept as a table, asked."""
+"""The learning curves of an experiment: gathered from run folders, typed, thinned, asked."""
 
-import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from experiments.errors import UserError
-from experiments.report.data import side_table
+from experiments.record.folder import run_folders
+from experiments.record.tables import Kind, Row
+from experiments.report.data.frames import side_frame
 
+#: The committed table of an experiment's curves, beside its runs table.
+FILE = "curves.csv"
 #: Metrics of metrics.jsonl that a curve keeps; percent, nats, and eta_t as it is.
 METRICS = ("eta", "batch_loss", "test_error", "test_loss", "train_error", "train_loss")
 #: Columns of curves.csv: the run, as runs.csv names it, optimizer steps done, passes over the data.
 COLUMNS = ("id", "step", "epoch", *METRICS)
-WHAT = "table of curves"
+KIND = Kind(
+    what="table of curves",
+    columns=COLUMNS,
+    numbers={"step": int} | dict.fromkeys(COLUMNS[2:], float),
+    key=("id", "step"),
+)
 
 
 @dataclass
 class Gathered:
     """What the run folders of an experiment hold: points as text, and which folders gave none."""
 
-    points: pd.DataFrame
-    corrupt: list[str]
+    points: list[Row] = field(default_factory=list)
+    corrupt: list[str] = field(default_factory=list)
 
 
-def gather(folder: Path) -> Gathered:
-    """Read ``folder/*/metrics.jsonl`` of every run that has ended, while others may go on.
+def gather(sweep: Path) -> Gathered:
+    """Read the metrics of every run of an experiment that has ended, while others may go on.
 
     Numbers are kept to six significant digits: a figure needs three, and a sweep of 200 runs with
     ten points each then takes 150 kB. A file with a line that is no point is named and left out; a
-    folder whose result is damaged is left to ``table.gather`` to name.
+    folder whose result is damaged is left to ``tables.gather`` to name.
     """
-    points, corrupt = [], []
-    for run in sorted(path.parent for path in folder.glob("*/result.json")):
+    found = Gathered()
+    for run in run_folders(sweep):
         try:
-            name = _id(run)
-            lines = (run / "metrics.jsonl").read_text().splitlines()
-            points += [_point(name, json.loads(line)) for line in lines] if name else []
-        except FileNotFoundError:
+            row = run.row()
+        except ValueError:
             continue
+        if row is None:
+            continue
+        try:
+            found.points += [_point(row["id"], metrics) for metrics in run.metrics()]
         except (ValueError, TypeError, KeyError, OSError) as error:
-            corrupt.append(f"{run.name} ({str(error).splitlines()[0]})")
-    return Gathered(pd.DataFrame(points, columns=list(COLUMNS), dtype=str), corrupt)
+            found.corrupt.append(f"{run.path.name} ({str(error).splitlines()[0]})")
+    return found
 
 
-def _id(run: Path) -> str:
-    try:
-        return str(json.loads((run / "result.json").read_text())["id"])
-    except (ValueError, TypeError, KeyError):
-        return ""
-
-
-def _point(name: str, metrics: dict) -> dict[str, str]:
+def _point(name: str, metrics: dict[str, Any]) -> Row:
     point = {"id": name, "step": str(int(metrics["step"]))}
     values = {key: metrics.get(key) for key in COLUMNS[2:]}
     return point | {k: "" if v is None else f"{float(v):.6g}" for k, v in values.items()}
 
 
-def read(path: Path) -> pd.DataFrame:
-    """Read a committed curves.csv as text; an empty table when there is none.
-
-    Raises:
-        UserError: The file is no table of curves.
-    """
-    points = side_table.read(path, COLUMNS, WHAT)
-    if bad := [step for step in points["step"] if not step.isdecimal()]:
-        raise UserError(f"{path}: step={bad[0]!r} is no number of steps")
-    return points
-
-
-def merge(committed: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
-    """Join two tables by run and step: a committed point wins, and none is lost or changed."""
-    return side_table.merge(committed, new, ["id", "step"])
-
-
-def frame(points: pd.DataFrame) -> pd.DataFrame:
+def frame(points: Sequence[Row]) -> pd.DataFrame:
     """Return points of text as numbers: step, epoch and the metrics, NaN where not measured.
 
     Raises:
         UserError: A metric is not a number.
     """
-    typed = {"id": points["id"].astype("string"), "step": points["step"].astype("int64")}
-    return pd.DataFrame(typed | side_table.numbers(points, COLUMNS[2:], WHAT))
+    return side_frame(points, KIND).astype({"step": "int64"})
 
 
-def thin(points: pd.DataFrame, level: float) -> pd.DataFrame:
+def thin(points: list[Row], level: float) -> list[Row]:
     """Keep what a logarithmic axis of steps shows, and what tells when a level is reached.
 
     Of each run there stay the first point in every fourth of a doubling of steps, the last, and the
@@ -93,7 +79,7 @@ def thin(points: pd.DataFrame, level: float) -> pd.DataFrame:
     that were thinned before stay as they are, also beside those that they were taken from.
 
     Args:
-        points: As text, from ``gather`` or ``merge``: those of a run in the order of steps.
+        points: As text, those of a run in the order of steps.
         level: In percent.
     """
     typed = frame(points)
@@ -103,7 +89,7 @@ def thin(points: pd.DataFrame, level: float) -> pd.DataFrame:
     for metric in ("test_error", "train_error"):
         there = typed[metric] <= level
         kept |= there & ~typed["id"].where(there).duplicated()
-    return points[kept.to_numpy()].reset_index(drop=True)
+    return [point for point, stays in zip(points, kept, strict=True) if stays]
 
 
 def steps_to(curves: pd.DataFrame, level: float, metric: str = "test_error") -> pd.DataFrame:

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from experiments.errors import UserError
-from experiments.record.schema import BESIDE, COLUMNS, DIVERGED
+from experiments.record.schema import COLUMNS, DIVERGED, is_setting
 from experiments.report.data import coordinates
 from experiments.report.figures import style
 
-#: What is held fixed within a panel; any extra swept column joins them.
+#: What is held fixed within a panel; any further setting joins them.
 PROTOCOL = (
     *("task", "model", "optim", "convention", "schedule", "decay", "no_decay", "epochs"),
     *("batch_size", "train_size"),
@@ -69,7 +69,7 @@ def panels(
     if len(finished) and finished[value].isna().all():
         raise UserError(f"metric={value} is empty in every run of this experiment")
     runs = pd.concat([runs, missing_runs(runs, planned or [])], ignore_index=True)
-    names = [*PROTOCOL, *sorted(set(runs) - set(COLUMNS) - BESIDE)]
+    names = [*PROTOCOL, *sorted(filter(is_setting, runs))]
     varying = [name for name in names if runs[name].nunique(dropna=False) > 1]
     groups = runs.groupby(list(dict.fromkeys(["optim", *varying])), dropna=False, sort=False)
     split = [(dict(zip(groups.keys, key, strict=True)), group) for key, group in groups]

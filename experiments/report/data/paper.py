@@ -16,8 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from experiments.record.files import write
 from experiments.record.schema import FINISHED, complete
-from experiments.report.data.tables import merge, render, write
+from experiments.record.tables import merge, render
 
 BATCH = 128
 TRAIN_SIZE = {"cifar10": 50_000, "imagenet32": 1_281_167}

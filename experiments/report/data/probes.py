@@ -1,61 +1,56 @@
-"""The probe's table of an experiment: gathered from run folders, kept as probe.csv, typed."""
+"""The probe's table of an experiment: gathered from run folders, typed, joined to its runs."""
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from experiments.probe.table import COLUMNS
-from experiments.report.data import side_table
+from experiments.record.folder import run_folders
+from experiments.record.tables import Kind, Row, text
+from experiments.report.data.frames import side_frame
 
-WHAT = "probe's table"
+#: The committed table of what an experiment's probes saw, beside its runs table.
+FILE = "probe.csv"
 TEXT = ("id", "layer", "sample_r", "sample_root_v")
+KIND = Kind(
+    what="probe's table",
+    columns=tuple(COLUMNS),
+    numbers={name: int if name == "step" else float for name in COLUMNS if name not in TEXT},
+    key=("id", "step", "layer"),
+)
 
 
-def gather(folder: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Read ``folder/*/probe.jsonl`` of every run that has ended, while others may go on.
+def gather(sweep: Path) -> tuple[list[Row], list[str]]:
+    """Read what probes saw in every run of an experiment that has ended, while others may go on.
 
     Returns:
         The rows as text, and the folders whose table is damaged, each with the reason.
     """
-    rows, corrupt = [], []
-    for file in sorted(folder.glob("*/probe.jsonl")):
+    rows: list[Row] = []
+    corrupt: list[str] = []
+    for run in run_folders(sweep):
         try:
-            name = {"id": str(json.loads((file.parent / "result.json").read_text())["id"])}
-            found = [name | json.loads(line) for line in file.read_text().splitlines()]
-            rows += [{key: _text(row[key]) for key in COLUMNS} for row in found]
-        except FileNotFoundError:
+            row = run.row()
+        except ValueError:
+            continue  # left to ``tables.gather`` to name
+        if row is None:
             continue
-        except (ValueError, TypeError, KeyError) as error:
-            corrupt.append(f"{file.parent.name} ({str(error).splitlines()[0]})")
-    return pd.DataFrame(rows, columns=list(COLUMNS), dtype=str), corrupt
+        try:
+            found = [{"id": row["id"]} | line for line in run.probe()]
+            rows += [{key: text(line[key]) for key in COLUMNS} for line in found]
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            corrupt.append(f"{run.path.name} ({str(error).splitlines()[0]})")
+    return rows, corrupt
 
 
-def _text(value: object) -> str:
-    return "" if value is None else str(value)
-
-
-def read(path: Path) -> pd.DataFrame:
-    """Read a committed probe.csv as text; an empty table when there is none.
-
-    Raises:
-        UserError: The file is no probe's table.
-    """
-    return side_table.read(path, list(COLUMNS), WHAT)
-
-
-def merge(committed: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
-    """Join two tables by run, step and layer: a committed row wins; layers keep their order."""
-    return side_table.merge(committed, new, ["id", "step", "layer"])
-
-
-def frame(rows: pd.DataFrame) -> pd.DataFrame:
+def frame(rows: Sequence[Row]) -> pd.DataFrame:
     """Return rows of text as numbers, NaN where there is none.
 
     Raises:
         UserError: A number is none.
     """
-    return rows.assign(**side_table.numbers(rows, set(COLUMNS) - set(TEXT), WHAT))
+    return side_frame(rows, KIND)
 
 
 def joined(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:

@@ -8,8 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.record import tables
 from experiments.record.schema import DIVERGED
-from experiments.report.data import tables
+from experiments.report.data.frames import frame
 from experiments.report.figures import style
 from experiments.report.pages import summary
 from experiments.report.statistics import decoupling
@@ -27,7 +28,7 @@ CELL = ("lr", "wd", "test_error", "status")
 def runs_of(experiment: str, runs_dir: Path, results_dir: Path) -> pd.DataFrame | None:
     """Return the typed runs of an experiment, from its folders and its table; None if none."""
     rows = tables.known(experiment, runs_dir, results_dir)
-    return tables.frame(rows) if rows else None
+    return frame(rows) if rows else None
 
 
 def thresholds(runs: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.report.data import tables
+from experiments.record import files
 from experiments.report.figures.picture import render
 from experiments.report.pages import summary
 
@@ -50,7 +50,7 @@ def report(rows: Sequence[dict[str, Any]], folder: Path, code: str) -> str:
     contents = {"propositions.csv": frame.to_csv(index=False), "README.md": page}
     contents |= {f"propositions.{kind}": data for kind, data in render(draw(frame)).items()}
     for name, content in contents.items():
-        tables.write(folder / name, content)
+        files.write(folder / name, content)
     wrote = " ".join(str(folder / name) for name in contents)
     return f"{summary.aligned(shown)}\n\nwrote {wrote}"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.errors import UserError
+from experiments.record import tables
 from experiments.record.schema import NAME
-from experiments.report.data import tables
 from experiments.report.pages.sweep import analyze
 from experiments.report.statistics.measure import Settings
 

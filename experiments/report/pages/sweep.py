@@ -9,7 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.errors import UserError
-from experiments.report.data import curves, side_table, tables
+from experiments.record import files, tables
+from experiments.record.tables import Row
+from experiments.report.data import curves
+from experiments.report.data.frames import frame
 from experiments.report.data.panels import Panel, panels
 from experiments.report.figures import picture
 from experiments.report.figures.section import Section
@@ -65,34 +68,35 @@ def analyze(
         gathered = tables.adopt(values.to_dict("records"))
     if gathered.corrupt:
         log.warning("skipped corrupt runs: %s", "; ".join(gathered.corrupt))
-    rows = tables.merge(tables.read(folder / "runs.csv"), gathered.rows)
+    committed = tables.file(results_dir, experiment)
+    rows = tables.merge(tables.read(committed), gathered.rows)
     if not rows:
         raise UserError(_nothing(experiment, gathered, runs_dir, Path(results_dir)))
-    runs = tables.frame(rows)
+    runs = frame(rows)
     shown = _chosen(panels(runs, settings.metric, planned), settings.panels)
     measured = measure(shown, settings, _lenders(Path(results_dir), settings))
-    contents: dict[str, str | bytes] = {"runs.csv": tables.render(rows)}
-    points = curves.read(folder / "curves.csv")
+    contents: dict[str, str | bytes] = {committed.name: tables.render(rows)}
+    points = tables.read(folder / curves.FILE, curves.KIND)
     if settings.curves:
         points = _curves(runs_dir / experiment, points, settings.level)
         if not settings.look:
-            contents["curves.csv"] = side_table.render(points)
+            contents[curves.FILE] = tables.render(points, curves.KIND)
     typed = curves.frame(points)
     text = _fill(contents, experiment, measured, runs, typed, folder)
     for name, content in contents.items():
-        tables.write(folder / name, content)
+        files.write(folder / name, content)
     paths = [folder / name for name in contents]
     text += _open_ends(measured, gathered) + [f"wrote {' '.join(map(str, paths))}"]
     return Report("\n".join(text), paths)
 
 
-def _curves(runs: Path, committed: pd.DataFrame, level: float | None) -> pd.DataFrame:
+def _curves(runs: Path, committed: list[Row], level: float | None) -> list[Row]:
     """Return the committed points with those of the run folders, few of these with a level."""
     found = curves.gather(runs)
     if found.corrupt:
         log.warning("skipped corrupt curves: %s", "; ".join(found.corrupt))
     new = found.points if level is None else curves.thin(found.points, level)
-    return curves.merge(committed, new)
+    return tables.merge(committed, new, curves.KIND)
 
 
 def _fill(
@@ -144,11 +148,11 @@ def _lenders(results_dir: Path, settings: Settings) -> list[Panel]:
     """Return the panels of the experiment that lends the noise of a run, if one is named."""
     if settings.noise is None:
         return []
-    rows = tables.read(results_dir / settings.noise / "runs.csv")
+    rows = tables.read(tables.file(results_dir, settings.noise))
     if not rows:
         log.warning("noise=%s has no committed runs.csv, so it lends none", settings.noise)
         return []
-    return panels(tables.frame(rows), settings.metric)
+    return panels(frame(rows), settings.metric)
 
 
 def _chosen(found: list[Panel], optims: Sequence[str]) -> list[Panel]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.errors import UserError
+from experiments.record import files, tables
 from experiments.record.schema import DIVERGED, FINISHED
-from experiments.report.data import tables
 from experiments.report.pages import summary
 from experiments.report.statistics.estimate import Estimate, unidentified
 
@@ -199,7 +199,7 @@ def look_up(folder: Path, claim: Claim, figure: str = "") -> Estimate | None:
 
 
 def _runs(folder: Path, optim: str) -> int:
-    rows = tables.read(folder / "runs.csv")
+    rows = tables.read(tables.file(folder.parent, folder.name))
     return sum(row["optim"] == optim and row["status"] in (FINISHED, DIVERGED) for row in rows)
 
 
@@ -292,7 +292,7 @@ def report(results_dir: Path) -> str:
     if readme.exists() and (text := between_markers(readme.read_text(), shown, readme)):
         written[readme] = text
     for path, text in written.items():
-        tables.write(path, text)
+        files.write(path, text)
     return f"{summary.aligned(rows)}\n\nwrote {' '.join(map(str, written))}"
 
 

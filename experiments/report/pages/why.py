@@ -4,7 +4,9 @@ import logging
 from pathlib import Path
 
 from experiments.errors import UserError
-from experiments.report.data import probes, side_table, tables
+from experiments.record import files, tables
+from experiments.report.data import probes
+from experiments.report.data.frames import frame
 from experiments.report.figures import factors, picture, probe_panels
 from experiments.report.pages import readme, summary, why_page
 from experiments.report.statistics import claims, shares
@@ -28,20 +30,20 @@ def report(runs_dir: Path, results_dir: Path) -> str:
     gathered, corrupt = probes.gather(runs_dir / NAME)
     if corrupt:
         log.warning("skipped corrupt probes: %s", "; ".join(corrupt))
-    kept = probes.merge(probes.read(folder / "probe.csv"), gathered)
+    kept = tables.merge(tables.read(folder / probes.FILE, probes.KIND), gathered, probes.KIND)
     runs = tables.known(NAME, runs_dir, results_dir)
-    if kept.empty or not runs:
+    if not kept or not runs:
         raise UserError(
             f"no run of {NAME} has been watched; type: python train.py -m experiment=why"
         )
-    rows = probes.joined(probes.frame(kept), tables.frame(runs))
+    rows = probes.joined(probes.frame(kept), frame(runs))
     looks = shares.looks(rows)
     per_run = shares.per_run(looks)
     ruled = claims.rulings(per_run)
     shown = claims.shown(ruled)
     contents: dict[Path, str | bytes] = {
-        folder / "runs.csv": tables.render(runs),
-        folder / "probe.csv": side_table.render(kept),
+        tables.file(results_dir, NAME): tables.render(runs),
+        folder / probes.FILE: tables.render(kept, probes.KIND),
         folder / "claims.csv": summary.csv(ruled),
     }
     pictures = why_page.names(sorted(rows["task"].unique()))
@@ -72,5 +74,5 @@ def report(runs_dir: Path, results_dir: Path) -> str:
     text = why_page.page(parts)
     contents[results_dir.parent / "docs" / "why.md"] = text
     for path, content in contents.items():
-        tables.write(path, content)
+        files.write(path, content)
     return f"{summary.aligned(shown)}\n\nwrote {' '.join(map(str, contents))}"

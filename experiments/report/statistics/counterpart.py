@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from experiments.errors import UserError
-from experiments.report.data import tables
+from experiments.record import tables
+from experiments.report.data.frames import frame
 from experiments.report.data.panels import Panel, panels, ranked
 from experiments.report.pages import summary
 from experiments.report.statistics.estimate import Estimate, estimate, unidentified
@@ -47,9 +48,10 @@ def pairs(measured: Sequence[Measured], results_dir: Path, figure: str) -> list[
         UserError: The figure is not one of those that were digitised.
     """
     folder = results_dir / "paper"
-    if not (folder / "runs.csv").exists() or not (folder / "decoupling.csv").exists():
+    rows = tables.read(tables.file(results_dir, folder.name))
+    if not rows or not (folder / "decoupling.csv").exists():
         return []
-    runs = tables.frame(tables.read(folder / "runs.csv"))
+    runs = frame(rows)
     if figure not in set(runs["figure"]):
         raise UserError(f"paper={figure} is not one of {', '.join(sorted(set(runs['figure'])))}")
     theirs = [panel for panel in panels(runs, "test_error") if panel.figure == figure]

@@ -12,7 +12,8 @@ from submitit.helpers import DelayedSubmission
 from experiments import interrupt
 from experiments.interrupt import Interrupted
 from experiments.record import provenance
-from experiments.record.folder import settled
+from experiments.record.folder import is_done
+from experiments.record.identity import identity
 from experiments.sweep import pool
 from experiments.sweep.slots import slots
 from experiments.sweep.slurm import squeue, submission
@@ -60,7 +61,11 @@ class Shard:
     def _run(self) -> None:
         self._compare_code()
         cells = submission.cells_of(self.folder, self.shard)
-        cells = [cell for cell in cells if not settled(cell[1], cell[0])]
+        cells = [
+            (config, path)
+            for config, path in cells
+            if not is_done(path, identity(config), config["probe"]["name"])
+        ]
         if not cells:
             return
         log.info("%d of %d cells to run", len(cells), self.shard[1] - self.shard[0])

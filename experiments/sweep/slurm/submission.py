@@ -14,8 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from experiments.record import failure
 from experiments.record.files import write_atomically
+from experiments.record.folder import RunFolder
 from experiments.sweep.slurm.squeue import Task
 
 FOLDER = ".sweep"
@@ -125,7 +125,7 @@ def in_queue(sweep: Path, tasks: Mapping[tuple[str, int], Task]) -> dict[str, Ta
     for submission in submissions(sweep):
         for cell, place in submission.placed():
             task = tasks.get((submission.name, place))
-            if task and task.active and failure.job(sweep / cell) != task.job:
+            if task and task.active and RunFolder(sweep / cell).failed_in() != task.job:
                 found[cell] = task
     return found
 

@@ -5,10 +5,13 @@ import pandas as pd
 import pytest
 
 from experiments.errors import UserError
-from experiments.report.data import curves, side_table
+from experiments.record import tables
+from experiments.report.data import curves
 from experiments.report.pages.sweep import analyze
 from experiments.report.statistics.measure import Settings
 from tests.report.report_data import run, write_runs
+
+HEAD = ",".join(curves.COLUMNS)
 
 
 def point(step, **metrics):
@@ -25,7 +28,7 @@ def write_curves(folder, runs):
 
 
 def kept(folder):
-    return curves.merge(curves.read(folder / "none"), curves.gather(folder).points)
+    return tables.merge([], curves.gather(folder).points, curves.KIND)
 
 
 def table(**errors):
@@ -35,13 +38,12 @@ def table(**errors):
         for name, series in errors.items()
         for i, error in enumerate(series)
     ]
-    points = [curves._point(row["id"], row) for row in rows]
-    return curves.frame(pd.DataFrame(points))
+    return curves.frame([curves._point(row["id"], row) for row in rows])
 
 
 def test_a_point_keeps_its_metrics_to_six_digits_and_leaves_out_what_was_not_measured(tmp_path):
     write_curves(tmp_path, {"b": [point(40)], "a": [point(40), point(80, train_error=0.0)]})
-    text = side_table.render(kept(tmp_path))
+    text = tables.render(kept(tmp_path), curves.KIND)
     assert text.splitlines() == [
         "id,step,epoch,eta,batch_loss,test_error,test_loss,train_error,train_loss",
         "a,40,1,0.5,0.333333,50,1,,",
@@ -55,24 +57,24 @@ def test_a_point_keeps_its_metrics_to_six_digits_and_leaves_out_what_was_not_mea
 
 def test_steps_are_sorted_as_numbers(tmp_path):
     write_curves(tmp_path, {"a": [point(step) for step in (100, 20, 3)]})
-    assert kept(tmp_path).step.tolist() == ["3", "20", "100"]
+    assert [row["step"] for row in kept(tmp_path)] == ["3", "20", "100"]
 
 
 def test_only_runs_that_have_ended_are_read(tmp_path):
     write_curves(tmp_path, {"a": [point(40)], "b": [point(40)]})
     (tmp_path / "adamw-1" / "result.json").unlink()
-    assert set(kept(tmp_path).id) == {"a"}
+    assert {row["id"] for row in kept(tmp_path)} == {"a"}
 
 
 def test_committed_points_win_and_none_is_lost_or_changed(tmp_path):
     write_curves(tmp_path, {"a": [point(40), point(80)]})
-    old = curves.gather(tmp_path).points.assign(test_error="9.10", note="x")
-    gone = old.iloc[:1].assign(id="gone")
-    (tmp_path / "curves.csv").write_text(
-        side_table.render(pd.concat([old.iloc[:1], gone], ignore_index=True))
-    )
-    merged = curves.merge(curves.read(tmp_path / "curves.csv"), curves.gather(tmp_path).points)
-    assert merged[["id", "step", "test_error", "note"]].to_numpy().tolist() == [
+    old = curves.gather(tmp_path).points[0] | {"test_error": "9.10", "note": "x"}
+    file = tmp_path / "curves.csv"
+    file.write_text(tables.render([old, old | {"id": "gone"}], curves.KIND))
+    committed = tables.read(file, curves.KIND)
+    merged = tables.merge(committed, curves.gather(tmp_path).points, curves.KIND)
+    shown = ("id", "step", "test_error", "note")
+    assert [[row.get(name, "") for name in shown] for row in merged] == [
         ["a", "40", "9.10", "x"],
         ["a", "80", "50", ""],
         ["gone", "40", "9.10", "x"],
@@ -85,26 +87,31 @@ def test_a_damaged_file_is_named_and_the_others_are_read(tmp_path, line):
     (tmp_path / "adamw-1" / "metrics.jsonl").write_text(f"{json.dumps(point(1))}\n{line}\n")
     found = curves.gather(tmp_path)
     assert [name.split(" (")[0] for name in found.corrupt] == ["adamw-1"]
-    assert set(found.points.id) == {"a"}
+    assert {point["id"] for point in found.points} == {"a"}
 
 
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ("", "No columns"),
+        ("", "no column 'id'"),
         ("id,step\na,1\n", "no column 'epoch'"),
-        (",".join(curves.COLUMNS) + "\na,soon" + "," * 7 + "\n", "step='soon' is no number"),
-        (",".join(curves.COLUMNS) + "\na,1" + "," * 9 + "\n", "Expected 9 fields|no number"),
+        (
+            ",".join(curves.COLUMNS) + "\na,soon" + "," * 7 + "\n",
+            "line 2: step='soon' is not a number",
+        ),
+        (",".join(curves.COLUMNS) + "\na,1.5" + "," * 7 + "\n", "step='1.5' is not a whole number"),
+        (",".join(curves.COLUMNS) + "\na,1,2,3,4,5,6,7,8,9\n", "line 2: 10 fields, where the head"),
+        (",".join(curves.COLUMNS) + "\na,1,,fast,,,,,\n", "line 2: eta='fast' is not a number"),
     ],
 )
 def test_a_file_that_is_no_table_of_curves_is_refused_with_its_name(tmp_path, content, why):
     (tmp_path / "curves.csv").write_text(content)
     with pytest.raises(UserError, match=rf"curves\.csv.*({why})"):
-        curves.read(tmp_path / "curves.csv")
+        tables.read(tmp_path / "curves.csv", curves.KIND)
 
 
 def test_text_in_place_of_a_metric_is_named():
-    points = pd.DataFrame([curves._point("a", point(1))]).assign(eta="fast")
+    points = [curves._point("a", point(1)) | {"eta": "fast"}]
     with pytest.raises(UserError, match="eta: .*fast"):
         curves.frame(points)
 
@@ -124,7 +131,7 @@ def test_a_damaged_result_is_left_to_the_runs_table(tmp_path):
     write_curves(tmp_path, {"a": [point(40)], "b": [point(40)]})
     (tmp_path / "adamw-1" / "result.json").write_text("{")
     found = curves.gather(tmp_path)
-    assert (found.corrupt, set(found.points.id)) == ([], {"a"})
+    assert (found.corrupt, {point["id"] for point in found.points}) == ([], {"a"})
 
 
 def test_a_report_keeps_curves_where_asked_and_needs_the_folders_no_more(tmp_path, caplog):
@@ -163,14 +170,14 @@ def test_thinning_keeps_what_a_log_axis_shows_and_the_first_time_below_a_level()
     steps = range(10, 1001, 10)
     lines = [point(s, test_error=3.0 if s in (330, 340) else 50.0,
                    train_error=0.0 if s >= 170 else 80.0) for s in steps]  # fmt: skip
-    full = pd.DataFrame([curves._point(name, line) for name in ("a", "b") for line in lines])
+    full = [curves._point(name, line) for name in ("a", "b") for line in lines]
     thinned = curves.thin(full, 5.0)
-    own = thinned[thinned["id"] == "a"]["step"].astype(int)
+    own = [int(point["step"]) for point in thinned if point["id"] == "a"]
     assert {10, 170, 330, 1000} <= set(own)
-    assert 340 not in set(own)
+    assert 340 not in own
     assert len(own) < 35
     pd.testing.assert_frame_equal(
         curves.steps_to(curves.frame(thinned), 5.0), curves.steps_to(curves.frame(full), 5.0)
     )
-    pd.testing.assert_frame_equal(curves.thin(thinned, 5.0), thinned)
-    pd.testing.assert_frame_equal(curves.thin(curves.merge(thinned, full), 5.0), thinned)
+    assert curves.thin(thinned, 5.0) == thinned
+    assert curves.thin(tables.merge(thinned, full, curves.KIND), 5.0) == thinned

@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments.report.data import paper, tables
+from experiments.record import tables
+from experiments.report.data import paper
+from experiments.report.data.frames import frame
 from experiments.report.data.panels import panels
 from experiments.report.statistics.measure import Settings, measure
 
@@ -58,7 +60,7 @@ def test_conversion_is_deterministic_and_ids_are_unique(tmp_path):
 @pytest.fixture(scope="module")
 def figure2():
     """Figure 2 of the paper, measured: statistics by optimizer."""
-    runs = tables.frame(tables.read(CELLS))
+    runs = frame(tables.read(CELLS))
     found = [panel for panel in panels(runs, "test_error") if panel.figure == "figure2"]
     return {one.panel.optim: one for one in measure(found, Settings(samples=200))}
 

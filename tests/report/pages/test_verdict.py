@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from experiments.errors import UserError
-from experiments.report.data import tables
+from experiments.record import files, tables
 from experiments.report.pages import verdict
 from experiments.report.statistics.estimate import Estimate, unidentified
 from tests.report.report_data import run
@@ -47,13 +47,13 @@ def results(tmp_path):
         for optim, (v, low, high) in slopes.items()
     ]  # fmt: skip
     folder = tmp_path / "results" / "figure2_cpu"
-    tables.write(folder / "decoupling.csv", pd.DataFrame(rows).to_csv(index=False))
+    files.write(folder / "decoupling.csv", pd.DataFrame(rows).to_csv(index=False))
     runs = [run(optim=optim, seed=seed) for optim in slopes for seed in (0, 1)]
-    tables.write(folder / "runs.csv", tables.render(tables.merge([], runs)))
+    files.write(folder / "runs.csv", tables.render(tables.merge([], runs)))
     finding = {"kind": "gain", "of": verdict.ADAMS, "where": "constant", "value": 1.0,
                "low": -2.0, "high": 3.0, "n": 144, "reason": "", "note": ""}  # fmt: skip
     found = pd.DataFrame([finding, finding | {"where": "cosine", "low": 9.0, "high": 11.0}])
-    tables.write(tmp_path / "results" / "figure1_cpu" / "findings.csv", found.to_csv(index=False))
+    files.write(tmp_path / "results" / "figure1_cpu" / "findings.csv", found.to_csv(index=False))
     return tmp_path / "results"
 
 

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from experiments.errors import UserError
-from experiments.report.data import probes
+from experiments.record import tables
+from experiments.report.data import frames, probes
 from experiments.report.figures import factors, probe_panels
 from experiments.report.pages import why
 from experiments.report.statistics import claims, shares
@@ -20,7 +21,7 @@ OPTIMS = ("sgd", "sgdw", "adam", "adamw", "torch_adamw")
 
 
 def text(rows):
-    return pd.DataFrame([{key: probes._text(value) for key, value in row.items()} for row in rows])
+    return [{key: tables.text(value) for key, value in row.items()} for row in rows]
 
 
 def everything(tasks=("modular",), seeds=(0, 1, 2), optims=OPTIMS):
@@ -185,8 +186,8 @@ def test_a_report_writes_tables_from_which_it_can_be_drawn_again(tmp_path):
 def test_a_committed_row_wins_and_none_is_lost(tmp_path):
     old = text([row([0.5, 0.5]), row([0.5, 0.5], step=20)])
     new = text([row([0.1, 0.1]), row([0.1, 0.1], id="b"), row([0.1, 0.1], step=5)])
-    rows = probes.merge(old, new)
-    assert list(zip(rows["id"], rows["step"], rows["r_50"], strict=True)) == [
+    rows = tables.merge(old, new, probes.KIND)
+    assert [(row["id"], row["step"], row["r_50"]) for row in rows] == [
         ("a", "5", "0.1"), ("a", "10", "0.5"), ("a", "20", "0.5"), ("b", "10", "0.1"),
     ]  # fmt: skip
 
@@ -196,11 +197,11 @@ def test_damaged_tables_are_named(tmp_path, caplog):
     write(tmp_path / "why", made)
     (tmp_path / "why" / "adam-1" / "probe.jsonl").write_text('{"step": 1}\n')
     rows, corrupt = probes.gather(tmp_path / "why")
-    assert set(rows["id"]) == {made[0][1]["id"]}
+    assert {row["id"] for row in rows} == {made[0][1]["id"]}
     assert corrupt == ["adam-1 ('layer')"] or "adam-1" in corrupt[0]
     (tmp_path / "bad.csv").write_text("id,step\n")
     with pytest.raises(UserError, match="no column 'layer', so it is no probe's table"):
-        probes.read(tmp_path / "bad.csv")
+        tables.read(tmp_path / "bad.csv", probes.KIND)
     with pytest.raises(UserError, match="probe's table: eta: "):
         probes.frame(text([row([1.0], eta="fast")]))
     with pytest.raises(UserError, match="no run of why has been watched"):
@@ -227,9 +228,7 @@ def scaled_runs():
 
 
 def frame(rows):
-    from experiments.report.data import tables
-
-    return tables.frame(tables.merge([], rows))
+    return frames.frame(tables.merge([], rows))
 
 
 def test_thresholds_move_with_the_scale_of_the_loss_or_do_not():

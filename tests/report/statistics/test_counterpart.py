@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from experiments.errors import UserError
-from experiments.report.data import tables
+from experiments.record import tables
+from experiments.report.data import frames
 from experiments.report.data.panels import panels
 from experiments.report.statistics import counterpart
 from experiments.report.statistics.measure import Settings, measure
@@ -155,7 +156,7 @@ def test_spearman_takes_mean_ranks_of_ties_and_is_unknown_for_a_constant():
 
 
 def test_the_papers_figure_2_ranks_its_cells_like_itself():
-    runs = tables.frame(tables.read(RESULTS / "paper" / "runs.csv"))
+    runs = frames.frame(tables.read(RESULTS / "paper" / "runs.csv"))
     theirs = [p for p in panels(runs, "test_error") if p.figure == "figure2"]
     one = measure(theirs, QUICK)[3]
     same = counterpart.rank_correlation(one, theirs[3])

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from experiments.errors import UserError
-from experiments.record import failure
+from experiments.record.folder import write_failure
 from experiments.record.lock import Lock
 from experiments.sweep.slurm import squeue, submission
 from experiments.sweep.slurm.squeue import Task
 from experiments.sweep.status import status, status_of, text
+from tests.report.report_data import run
 
 CODE = ("abc123", "f" * 16)
 
@@ -65,15 +66,17 @@ def test_the_state_of_every_cell_is_told_from_its_folder_and_the_queue(fake_queu
         (5, "NODE_FAIL", "None"),
     ]]  # fmt: skip
     fake_queue("squeue", "\n".join([*lines, "other|99|N/A|RUNNING|None"]))
-    for cell, content in ((0, {"status": "finished"}), (1, {"status": "diverged"})):
+    for cell, state in ((0, "finished"), (1, "diverged")):
         (sweep / f"cell-{cell}").mkdir()
-        (sweep / f"cell-{cell}" / "result.json").write_text(json.dumps(content))
+        (sweep / f"cell-{cell}" / "result.json").write_text(
+            json.dumps(run(id=f"id{cell}", status=state))
+        )
     for cell in (3, 7):
-        failure.write(sweep / f"cell-{cell}", "ValueError: no")
+        write_failure(sweep / f"cell-{cell}", "ValueError: no")
     Path("results/x").mkdir(parents=True)
     Path("results/x/runs.csv").write_text("id,status\nid11,finished\n")
     (sweep / "cell-2").mkdir()
-    with Lock(sweep / "cell-2"):
+    with Lock(sweep / "cell-2" / "lock"):
         cells = status("x", "runs", "results")
         told = text("x", cells, sweep)
     states = [(cell.state, cell.reason) for cell in cells]
@@ -96,7 +99,7 @@ def test_a_cell_that_failed_in_a_job_does_not_wait_for_that_job(fake_queue, monk
     sweep, made = prepared(2, 2)
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "17")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
-    failure.write(sweep / "cell-0", "ValueError: no")
+    write_failure(sweep / "cell-0", "ValueError: no")
     running = {(made.name, 0): Task(made.name, 0, "17_0", "RUNNING", "None")}
     assert set(submission.in_queue(sweep, running)) == {"cell-1"}
     requeued = {(made.name, 0): Task(made.name, 0, "18_0", "PENDING", "None")}

@@ -50,6 +50,9 @@ SAME = {
     "rows of bare commas": (TEXT + "," * 40 + "\n" + "," * 50 + "\n").encode(),
     "blank lines": ("\n" + TEXT.replace("\n", "\n\n") + "\n \n").encode(),
     "empty columns at the end": with_commas(TEXT, 3).encode(),
+    "empty fields beyond the head": "\n".join(
+        line + ",," * (number > 0) for number, line in enumerate(TEXT.splitlines())
+    ).encode(),
     "an index without a name": as_pandas(index=True).encode(),
     "an index that was read and written again": as_pandas(index=True)
     .replace(",id", "Unnamed: 0,id", 1)
@@ -138,6 +141,11 @@ def test_a_column_of_a_persons_own_is_kept_and_splits_no_panel(tmp_path, name):
     (tmp_path / "runs.csv").write_text(tables.render(tables.merge(rows, [run(lr=9.0)])))
     again = tables.read(tmp_path / "runs.csv")
     assert [row[kept] for row in again] == [*notes, ""]
+
+
+def test_a_column_without_a_name_that_counts_nothing_is_kept(tmp_path):
+    (tmp_path / "runs.csv").write_text("id,\na,1\nb,1\n")
+    assert [row["Unnamed: 1"] for row in tables.read(tmp_path / "runs.csv")] == ["1", "1"]
 
 
 def test_a_setting_splits_panels_whether_its_group_has_it_or_the_run():

@@ -4,6 +4,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from experiments.record.identity import identity, settings
+from experiments.record.schema import is_setting
 from tests.tiny_runs import composed
 
 
@@ -49,3 +50,9 @@ def test_a_later_key_of_a_group_is_left_out_without_touching_the_configuration()
     assert "task.operation" not in settings(old)
     assert identity(old) != identity(new)
     assert settings(new)["task.operation"] == "divide"
+
+
+@pytest.mark.parametrize("words", [["loss_scale=2", "compile=true"], ["task=shakespeare"]])
+def test_what_a_run_is_known_by_are_the_settings_that_tell_its_table_apart(words):
+    assert all(map(is_setting, settings(plain(*words))))
+    assert not any(map(is_setting, ("note", "probe", "task", "lr", "Unnamed: 0", "my.width")))

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from types import FrameType
 
 #: What Ctrl-C, a scheduler before a time limit or a preemption, and a closing terminal send.
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP)
+#: Windows has only the first two.
+NAMES = ("SIGINT", "SIGTERM", "SIGUSR2", "SIGHUP")
+SIGNALS = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))
 
 _received: signal.Signals | None = None
 _listeners = 0
@@ -82,8 +84,12 @@ def _note(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def blocked() -> Iterator[None]:
-    """Hold the signals back inside the block; a process started there holds them back too."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    """Hold the signals back inside the block; a process started there holds them back too.
+
+    Where signals cannot be held back, as on Windows, nothing is done.
+    """
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
     finally:
@@ -92,4 +98,5 @@ def blocked() -> Iterator[None]:
 
 def unblock() -> None:
     """Let the signals in that were held back."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)

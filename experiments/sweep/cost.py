@@ -2,7 +2,7 @@
 
 import copy
 import json
-import resource
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -209,14 +209,22 @@ def seconds_per_step(
 
 def _conditions(config: Config, device: torch.device, seconds: float) -> str:
     precision = resolve_precision(config["precision"], device)
+    told = f"{device_name(device)}, {precision}, one process, {seconds:g} seconds of each kind"
     if device.type == "cuda":
-        used, what = torch.cuda.max_memory_allocated(device) / 2**30, "of the GPU's memory"
+        used, what = torch.cuda.max_memory_allocated(device), "of the GPU's memory"
     else:
-        used, what = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, "of memory"
-    return (
-        f"{device_name(device)}, {precision}, one process, {seconds:g} seconds of each kind; "
-        f"at most {used:.1f} GB {what} was in use"
-    )
+        used, what = _most_memory(), "of memory"
+    return f"{told}; at most {used / 2**30:.1f} GB {what} was in use" if used else told
+
+
+def _most_memory() -> int | None:
+    """Return the most bytes that this process has had so far; None where nobody counts."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def text(name: str, kinds: Sequence[Kind], processes: int, conditions: str) -> str:

@@ -22,14 +22,17 @@ def quick(monkeypatch):
     monkeypatch.setattr(lock, "SILENCE", 0.6)
 
 
-@pytest.fixture
-def no_locks(monkeypatch, quick):
-    """A file system that keeps no locks, as NFS without its lock daemon."""
+@pytest.fixture(params=["NFS without its lock daemon", "Windows"])
+def no_locks(request, monkeypatch, quick):
+    """A file system, or a Python, that keeps no locks."""
 
     def refuse(*arguments):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(fcntl, "flock", refuse)
+    if request.param == "Windows":
+        monkeypatch.setattr(lock, "fcntl", None)
+    else:
+        monkeypatch.setattr(fcntl, "flock", refuse)
 
 
 def hold(folder, seconds=60):
@@ -102,6 +105,20 @@ def test_without_locks_a_dead_holder_is_outwaited(in_tmp, no_locks):
 def test_without_locks_one_of_two_that_start_together_gets_the_folder(in_tmp, no_locks):
     pids = [fork(hold, in_tmp, 1.5) for _ in range(2)]
     assert sorted(ended(pid) for pid in pids) == [0, BUSY]
+
+
+def test_where_an_open_file_cannot_be_removed_a_holder_that_left_is_not_waited_for(
+    in_tmp, no_locks, monkeypatch
+):
+    def refuse(*arguments, **options):
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with Lock(in_tmp / "lock"):
+        pass
+    monkeypatch.setattr(lock, "SILENCE", 1e9)
+    with Lock(in_tmp / "lock") as mine:
+        assert mine.holds()
 
 
 def foreign(**values):

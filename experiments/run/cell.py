@@ -18,7 +18,7 @@ from experiments.progress import progress_bar
 from experiments.record import tables
 from experiments.record.folder import RunFolder, RunWriter, stored_row
 from experiments.record.identity import cell_name, identity, settings
-from experiments.record.provenance import provenance
+from experiments.record.provenance import now, provenance
 from experiments.record.schema import DIVERGED, FINISHED, MEASURED, complete
 from experiments.run import build
 from experiments.run.device import device_name, resolve_device, resolve_precision
@@ -108,13 +108,15 @@ def _train(
     with logging_redirect_tqdm(), tracker, bar:
         watched = "none" if trainer.observer is None else json.dumps(config["probe"])
         conditions = {"data": task.fingerprint, "precision": precision, "probe": watched}
-        scribe = Scribe(files, tracker, bar, config["checkpoint_every"], conditions, started)
+        scribe = Scribe(
+            files, tracker, bar, config["checkpoint_every"], conditions, started,
+            provenance=provenance(device_name(device), precision),
+        )  # fmt: skip
         scribe.resume(trainer)
         row |= _outcome(trainer, scribe)
         if config["progress"] and row["status"] == FINISHED:
             _write_sample(trainer, row, files)
-        row |= {"seconds": round(scribe.seconds(), 3)}
-        row |= provenance(device_name(device), precision)
+        row |= scribe.provenance | {"seconds": round(scribe.seconds(), 3), "date": now()}
         row = complete(row)
         tracker.finish(row)
     files.finish(row)

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from experiments import interrupt
 from experiments.errors import UserError
 from experiments.record.folder import RunWriter
+from experiments.record.provenance import continued
 from experiments.run.trainer import Trainer
 from experiments.tracking.mirror import NoTracker, WandbTracker
 
@@ -31,6 +32,8 @@ class Scribe:
         conditions: What must not change while a run is away: hash of the data, precision, probe.
         started: When the run began, by the monotonic clock.
         before: Seconds that earlier attempts took, up to their last checkpoint.
+        provenance: What else the bits of the run rest on; it may change while a run is away, which
+            the log and the run's row then say.
     """
 
     files: RunWriter
@@ -40,6 +43,7 @@ class Scribe:
     conditions: dict[str, str]
     started: float
     before: float = 0.0
+    provenance: dict[str, str | int] = field(default_factory=dict)
     _saved: float = field(default_factory=time.monotonic)
     _cost: float = 0.0
 
@@ -65,6 +69,14 @@ class Scribe:
                 log.warning("%s lost lines that a checkpoint counts on", self.files.path)
                 continue
             self.before = state["seconds"]
+            known = state.get("provenance", {})  # none in checkpoints from before it was kept
+            self.provenance, changes = continued(known, self.provenance)
+            if changes:
+                log.warning(
+                    "%s goes on, not to the bit as if it had stayed: %s",
+                    self.files.path,
+                    "; ".join(changes),
+                )
             trainer.load_state_dict(state["trainer"])
             self.bar.update(trainer.step)
             log.info("going on from step %d of %d", trainer.step, trainer.budget.steps)
@@ -92,6 +104,7 @@ class Scribe:
         begun = time.monotonic()
         everything = {
             "trainer": state,
+            "provenance": self.provenance,
             **self.conditions,
             **self.files.sizes(),
             "seconds": self.seconds(),

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from experiments.errors import UserError
+from experiments.record import provenance
 from experiments.run import build, trainer
 from experiments.run.cell import run
 from tests.tiny_runs import (
@@ -105,6 +106,29 @@ def test_a_killed_run_resumes_and_ends_like_one_that_was_not(in_tmp, monkeypatch
     assert result(in_tmp / "killed") == result(in_tmp / "whole")
     assert all(torch.equal(a, b) for a, b in zip(*weights[resumed_from:], strict=True))
     assert not (in_tmp / "killed" / "checkpoint.pt").exists()
+
+
+def test_a_run_that_goes_on_on_another_type_of_processor_says_so(in_tmp, monkeypatch, caplog):
+    config = composed(*TINY, "checkpoint_every=1e-9")
+    here = provenance.processor()
+    with dying_at(5, monkeypatch):
+        run(config, in_tmp / "a")
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(provenance, "processor", lambda: "another")
+        with dying_at(8, elsewhere):
+            run(config, in_tmp / "a")
+    assert (
+        f"a goes on, not to the bit as if it had stayed: processor was {here} and is another"
+        in (caplog.text)
+    )
+    row = run(config, in_tmp / "a")
+    assert row["processor"] == f"{here} then another then {here}"
+    assert row["device"] == run(config, in_tmp / "b")["device"]
+    caplog.clear()
+    with dying_at(5, monkeypatch):
+        run(config, in_tmp / "c")
+    assert run(config, in_tmp / "c")["processor"] == here
+    assert "goes on" not in caplog.text
 
 
 @pytest.mark.slow

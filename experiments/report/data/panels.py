@@ -69,13 +69,18 @@ def panels(
     if len(finished) and finished[value].isna().all():
         raise UserError(f"metric={value} is empty in every run of this experiment")
     runs = pd.concat([runs, missing_runs(runs, planned or [])], ignore_index=True)
-    names = [*PROTOCOL, *sorted(filter(is_setting, runs))]
-    varying = [name for name in names if runs[name].nunique(dropna=False) > 1]
-    groups = runs.groupby(list(dict.fromkeys(["optim", *varying])), dropna=False, sort=False)
+    groups = runs.groupby(split_by(runs), dropna=False, sort=False)
     split = [(dict(zip(groups.keys, key, strict=True)), group) for key, group in groups]
     split.sort(key=lambda pair: style.order(pair[0]))
     keys = [key for key, _ in split]
     return [Panel(key, rows, average(rows, value), _name(key, keys)) for key, rows in split]
+
+
+def split_by(runs: pd.DataFrame) -> list[str]:
+    """Return the columns that tell the panels of a table apart: optimizer, and what else varies."""
+    names = [*PROTOCOL, *sorted(filter(is_setting, runs))]
+    varying = [name for name in names if runs[name].nunique(dropna=False) > 1]
+    return list(dict.fromkeys(["optim", *varying]))
 
 
 def _name(key: dict[str, Any], keys: list[dict[str, Any]]) -> str:

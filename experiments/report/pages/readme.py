@@ -7,6 +7,7 @@ import pandas as pd
 
 from experiments.record.schema import DIVERGED, FINISHED
 from experiments.report.data import units
+from experiments.report.data.panels import split_by
 from experiments.report.figures import style
 from experiments.report.figures.picture import ACROSS, caption
 from experiments.report.pages import summary
@@ -140,12 +141,27 @@ def provenance(runs: pd.DataFrame) -> str:
         "seeds": ", ".join(map(str, seeds)),
         "code": _values(runs["commit"]),
         "hardware": _values(runs["device"]),
+        "processor types": _values(runs["processor"]) if any(runs["processor"]) else "",
+        "mixed": _mixed(runs),
         "threads a run": _values(runs["threads"].dropna().map("{:g}".format)),
         "precision": _values(runs["precision"]),
         "torch": _values(runs["torch"]),
         "run hours": f"{seconds.sum() / 3600:.2f} in all" if seconds.notna().any() else "unknown",
     }
-    return "\n".join(f"- {name}: {fact}" for name, fact in facts.items())
+    return "\n".join(f"- {name}: {fact}" for name, fact in facts.items() if fact)
+
+
+def _mixed(runs: pd.DataFrame) -> str:
+    """Say in which panels there are runs of several types of processor; '' if in none."""
+    types = runs["device"] + runs["processor"]
+    panels = types.groupby([runs[name] for name in split_by(runs)], dropna=False)
+    optims = [key[0] for key, own in panels if own.nunique() > 1]
+    if not optims:
+        return ""
+    return (
+        f"{len(optims)} of {len(panels)} panels ({', '.join(dict.fromkeys(optims))}) have runs of "
+        "several devices or types of processor, whose bits differ"
+    )
 
 
 def _values(column: pd.Series) -> str:

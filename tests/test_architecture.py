@@ -36,7 +36,7 @@ def test_imports_run_one_way(package):
     [
         ("experiments.report.pages.sweep", "torch wandb"),
         ("experiments.cli", "torch wandb matplotlib"),
-        ("experiments.record.tables", "torch wandb pandas hydra"),
+        ("experiments.record.tables", "torch wandb pandas hydra omegaconf"),
     ],
 )
 def test_importing_a_module_pulls_in_nothing_heavy(module, heavy):

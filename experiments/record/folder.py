@@ -25,8 +25,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from experiments.errors import UserError
 from experiments.record import failure, lock
 from experiments.record.files import remove_leftovers, write_atomically
@@ -181,7 +179,7 @@ def stored_row(
 
 def is_done(
     path: Path | None,
-    run_id: str,
+    run_id: str | None,
     probe: str,
     committed: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> bool:
@@ -236,6 +234,8 @@ class RunWriter(RunFolder):
 
     def _claim(self, config: Mapping[str, Any], run_id: str) -> None:
         """Write config.yaml, or see that it is that of this run."""
+        from omegaconf import OmegaConf  # not needed to read
+
         header = f"# id: {run_id}\n"
         if not self.config_file.exists():
             text = header + OmegaConf.to_yaml(OmegaConf.create(dict(config)))

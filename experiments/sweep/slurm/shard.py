@@ -13,7 +13,6 @@ from experiments import interrupt
 from experiments.interrupt import Interrupted
 from experiments.record import provenance
 from experiments.record.folder import is_done
-from experiments.record.identity import identity
 from experiments.sweep import pool
 from experiments.sweep.slots import slots
 from experiments.sweep.slurm import squeue, submission
@@ -61,10 +60,11 @@ class Shard:
     def _run(self) -> None:
         self._compare_code()
         cells = submission.cells_of(self.folder, self.shard)
+        ids = submission.plan(self.folder.parents[1])
         cells = [
             (config, path)
             for config, path in cells
-            if not is_done(path, identity(config), config["probe"]["name"])
+            if not is_done(path, ids.get(path.name), config["probe"]["name"])
         ]
         if not cells:
             return

@@ -9,6 +9,7 @@ torch.optim.AdamW, default threads. It prints the final test error in percent.
 
 import argparse
 import io
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -143,7 +144,7 @@ def main() -> None:
     make, epochs, batch_size, evaluate_every = BUDGETS[arguments.task]
     epochs = arguments.epochs or epochs
     train, test, model = make(arguments)
-    workers = {"num_workers": 2, "persistent_workers": True}
+    workers: dict[str, Any] = {"num_workers": 2, "persistent_workers": True}
     train_loader = DataLoader(train, batch_size, shuffle=True, **workers)
     test_loader = DataLoader(test, 2048, **workers)
     optimizer = torch.optim.AdamW(

@@ -1,5 +1,6 @@
 """What safety costs: a checkpoint, the work that a kill loses, handing a large sweep to Slurm."""
 
+import json
 import logging
 import os
 import random
@@ -8,10 +9,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from benchmarks.measure import Timing
 from experiments.models import ResNet
@@ -19,8 +24,9 @@ from experiments.record.checkpoint import Checkpoints
 from experiments.record.folder import RunFolder
 from experiments.run import build
 from experiments.run.recorder import SHARE
-from experiments.run.trainer import Trainer
+from experiments.run.schema import Entry, RunConfig
 from experiments.sweep import grid
+from experiments.sweep.compose import plain
 
 log = logging.getLogger("benchmarks")
 ROOT = Path(__file__).parents[1]
@@ -57,15 +63,16 @@ def checkpoint_cost(repeats: int) -> list[dict[str, Any]]:
     return rows
 
 
+def _config(*words: str) -> RunConfig:
+    return RunConfig.from_plain(plain(grid.default(*QUIET, *words)))
+
+
 def _state(words: tuple[str, ...]) -> dict[str, Any]:
     """Return what a checkpoint of a run holds after a step."""
-    import torch
-
-    config = grid.default(*QUIET, *[word for word in words if "resnet" not in word])
-    config = {k: v for k, v in OmegaConf.to_container(config, resolve=True).items() if k != "hydra"}
+    config = _config(*[word for word in words if "resnet" not in word])
     task = build.build_task(config)
     if any("resnet" in word for word in words):
-        model = ResNet(channels=3, classes=10)
+        model: nn.Module = ResNet(channels=3, classes=10)
     else:
         model = build.build_model(config, task)
     optimizer = build.build_optimizer(config, model, 0.1)
@@ -79,23 +86,23 @@ def lost_work(kills: int, every: float) -> list[dict[str, Any]]:
     """Kill one run at random instants; time how much of each attempt was lost."""
     from experiments.run.cell import run_cell
 
-    words = (*QUIET, "epochs=100000", "eval_every=1000", f"checkpoint_every={every}")
-    config = grid.default(*words)
-    config = {k: v for k, v in OmegaConf.to_container(config, resolve=True).items() if k != "hydra"}
     instants, lost = random.Random(0), []
     with tempfile.TemporaryDirectory(dir=ROOT) as folder:
-        run = Path(folder) / "run"
+        run, counted = Path(folder) / "run", Path(folder) / "steps"
+        config = _config("epochs=100000", "eval_every=1000", f"checkpoint_every={every}")
+        watched = {"name": "steps", "_target_": f"{__name__}.StepCounter", "file": str(counted)}
+        config = replace(config, probe=Entry(watched))
         for _ in range(kills):
             pid = os.fork()
             if not pid:
-                _count_steps(Path(folder) / "steps")
                 run_cell(config, run)
                 os._exit(0)
             time.sleep(2 + instants.uniform(0, 2 * every))
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-            done, seconds = map(float, (Path(folder) / "steps").read_text().split())
-            saved = next(Checkpoints(RunFolder(run).checkpoint_file).states("cpu"), None)
+            done, seconds = json.loads(counted.read_text())
+            checkpoints = Checkpoints(RunFolder(run).checkpoint_file)
+            saved = next(checkpoints.states(torch.device("cpu")), None)
             step = saved["trainer"]["step"] if saved else 0
             lost.append((done - step) * seconds)
     timing = Timing.of(lost)
@@ -106,25 +113,33 @@ def lost_work(kills: int, every: float) -> list[dict[str, Any]]:
     ]
 
 
-def _count_steps(file: Path) -> None:
-    """Let a run write down its step and the seconds that a step takes."""
-    step, started = Trainer._train_step, time.perf_counter()
-    aside = file.with_suffix(".aside")
-    first: list[int] = []
+class StepCounter:
+    """A run's probe that writes down the step and the seconds that one has taken on average."""
 
-    def counted(self: Trainer) -> None:
-        step(self)
-        first.append(self.step)
-        text = f"{self.step} {(time.perf_counter() - started) / len(first)}"
-        aside.write_text(text)
-        os.replace(aside, file)  # whole, whenever the kill comes
+    def __init__(self, optimizer: Optimizer, layers: Mapping[str, Tensor], steps: int, seed: int,
+                 write: Callable[..., None], file: str):  # fmt: skip
+        self._file, self._taken, self._started = Path(file), 0, time.perf_counter()
 
-    Trainer._train_step = counted
+    def before_step(self, step: int) -> None:
+        """Nothing is known yet."""
+
+    def after_step(self, step: int) -> None:
+        self._taken += 1
+        content = [step + 1, (time.perf_counter() - self._started) / self._taken]
+        aside = self._file.with_suffix(".aside")
+        aside.write_text(json.dumps(content))
+        os.replace(aside, self._file)  # whole, whenever the kill comes
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing is kept."""
 
 
 def submission(cells: int, per_job: int) -> list[dict[str, Any]]:
     """Time the command that hands a sweep to Slurm, if there is a Slurm; it leaves at once."""
-    sys.path.insert(0, str(ROOT / "tests" / "slurm"))
+    sys.path.insert(0, str(ROOT / "tests" / "sweep" / "slurm"))
     from one_node import OneNode, absent
 
     if absent():

@@ -56,7 +56,7 @@ def training_step(name: str, device: torch.device = CPU) -> tuple[Callable[[], N
     return step, precision
 
 
-def multiplication(precision: str) -> tuple[Callable[[], None], int]:
+def multiplication(precision: str) -> tuple[Callable[[], object], int]:
     """Return a square matrix product and its operations."""
     size = 1024
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32

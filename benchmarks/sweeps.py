@@ -71,7 +71,8 @@ def scaling(data_dir: str, cache_dir: str, rounds: int) -> list[dict[str, Any]]:
     """Compare n cells in one process with 2n cells in two, which ideally take equally long."""
     rows = []
     for task, cells in CELLS.items():
-        one, two = [], []
+        one: list[float] = []
+        two: list[float] = []
         for _ in range(rounds):
             for jobs, seconds in ((1, one), (2, two)):
                 seconds.append(
@@ -205,7 +206,7 @@ def _write_table(results: Path, size: int) -> None:
         "train_size": 800, "eta_sum": 50.0, "status": "finished", "seconds": 1.0, "commit": "0",
         "torch": "2", "device": "cpu", "precision": "fp32", "threads": 1, "date": "2026-01-01",
     }  # fmt: skip
-    rows = []
+    rows: list[dict[str, Any]] = []
     for optim, convention, slope in (("adam", "l2", -1), ("adamw", "decoupled", 0)):
         for i in range(side):
             for j in range(side):

@@ -33,18 +33,18 @@ def syncs(calls):
 
 def test_a_training_step_never_waits_for_a_number():
     made = make_trainer(build_config("epochs=40", "wd=0.01"))
-    made._train_step()
+    made.train_step()
     with Calls() as calls:
-        for _ in range(trainer.LOOK_EVERY - 1):
-            made._train_step()
+        for _ in range(trainer.CHECK_EVERY - 1):
+            made.train_step()
     assert syncs(calls) == 0
 
 
 def test_a_step_of_the_transformer_calls_no_more_operators_than_it_did():
     made = make_trainer(build_config("epochs=40", "wd=0.01"))
-    made._train_step()
+    made.train_step()
     with Calls() as calls:
-        made._train_step()
+        made.train_step()
     assert sum(calls.count.values()) <= 175
     assert calls.count["mm"] + calls.count["addmm"] <= 21  # 7 products, forward and two backward
 
@@ -56,7 +56,7 @@ def test_the_transformer_projects_token_and_place_once_for_a_pair_not_once_for_a
     made.model.blocks[0].key_value.register_forward_hook(
         lambda module, inputs, output: rows.append(inputs[0].shape[0])
     )
-    made._train_step()
+    made.train_step()
     assert rows == [8 * 3]
 
 
@@ -75,11 +75,13 @@ def test_an_optimizer_calls_as_many_operators_for_many_tensors_as_for_one(cls, a
     assert counts[0] == counts[1] <= allowed
 
 
-def test_evaluation_reads_numbers_once_a_set():
+def test_evaluation_reads_numbers_once_a_set(monkeypatch):
     made = make_trainer(build_config("epochs=4", "wd=0.01"))
+    monkeypatch.setattr(trainer, "EVALUATION_BATCH", 5)  # 25 examples in five parts
     with Calls() as calls:
-        made._evaluate("test", made.task.test)
-    assert syncs(calls) == 2  # the loss and the errors
+        made.evaluate("test", made.task.test)
+    assert syncs(calls) == 1  # the errors; the losses of all parts come as one list
+    assert calls.count["stack"] == 1
 
 
 def test_a_timing_is_the_median_with_its_quartiles():

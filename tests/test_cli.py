@@ -212,10 +212,10 @@ def test_a_cell_that_fails_or_is_killed_stops_no_other_and_is_named(in_tmp):
     (in_tmp / "sitecustomize.py").write_text(
         "import os, experiments.run.cell as r\n"
         "original = r.run_cell\n"
-        "def run_cell(config, folder):\n"
-        "    if config['seed'] == 1: raise RuntimeError('broken cell')\n"
-        "    if config['seed'] == 2: os.kill(os.getpid(), 9)\n"
-        "    return original(config, folder)\n"
+        "def run_cell(config, folder, **how):\n"
+        "    if config.seed == 1: raise RuntimeError('broken cell')\n"
+        "    if config.seed == 2: os.kill(os.getpid(), 9)\n"
+        "    return original(config, folder, **how)\n"
         "r.run_cell = run_cell\n"
     )
     import os

@@ -10,17 +10,13 @@ from experiments.run import build
 from experiments.run.schema import RunConfig
 from experiments.sweep import grid
 from experiments.sweep.compose import compose
-from tests.tiny_runs import composed
+from tests.tiny_runs import run_config
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 def entries(group):
     return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
-
-
-def plain(*overrides):
-    return OmegaConf.to_container(composed(*overrides), resolve=True)
 
 
 @pytest.mark.parametrize(
@@ -32,18 +28,16 @@ def plain(*overrides):
     ],
 )
 def test_an_entry_is_named_after_its_file(group, entry):
-    assert plain(f"{group}={entry}")[group]["name"] == entry
+    assert getattr(run_config(f"{group}={entry}"), group).name == entry
 
 
 @pytest.mark.parametrize("name", entries("optim"))
 def test_an_optimizer_entry_builds_its_namesake_with_the_axes_of_the_command_line(name):
-    config = plain(f"optim={name}", "lr=0.5", "wd=0.25")
+    config = run_config(f"optim={name}", "lr=0.5", "wd=0.25")
     optimizer = build.build_optimizer(config, torch.nn.Linear(2, 2), 0.25)
     kind = type(optimizer)
     assert kind.__name__.lower() == name.removeprefix("torch_").replace("_", "")
-    assert kind.__module__.startswith("torch.optim") == (
-        config["optim"]["_target_"].startswith("torch.")
-    )
+    assert kind.__module__.startswith("torch.optim") == (config.optim.target.startswith("torch."))
     (group,) = optimizer.param_groups
     assert (group["lr"], group["weight_decay"]) == (0.5, 0.25)
 
@@ -51,7 +45,7 @@ def test_an_optimizer_entry_builds_its_namesake_with_the_axes_of_the_command_lin
 @pytest.mark.parametrize("name", entries("optim"))
 def test_an_optimizer_entry_states_the_convention_it_follows(name):
     """One step without gradient: who shrinks weights, and by what."""
-    config = plain(f"optim={name}", "lr=0.5", "wd=0.25")
+    config = run_config(f"optim={name}", "lr=0.5", "wd=0.25")
     weights = torch.nn.Linear(2, 2, bias=False)
     torch.nn.init.ones_(weights.weight)
     optimizer = build.build_optimizer(config, weights, 0.25)
@@ -59,7 +53,7 @@ def test_an_optimizer_entry_states_the_convention_it_follows(name):
     optimizer.step()
     shrink = 1 - weights.weight[0, 0].item()
     expected = {"decoupled": 0.25, "lr_coupled": 0.5 * 0.25}
-    convention = config["optim"]["convention"]
+    convention = config.optim.convention
     if convention in expected:
         assert shrink == pytest.approx(expected[convention])
     else:
@@ -70,7 +64,7 @@ def test_an_optimizer_entry_states_the_convention_it_follows(name):
 
 @pytest.mark.parametrize("name", entries("schedule"))
 def test_a_schedule_entry_builds_and_starts_at_one(name):
-    config = plain(f"schedule={name}", "warmup_epochs=0")
+    config = run_config(f"schedule={name}", "warmup_epochs=0")
     task = build.build_task(config)
     budget = build.build_budget(config, task)
     eta = build.build_schedule(config, budget)
@@ -101,7 +95,7 @@ def test_the_cells_of_a_preset_compose_to_folders_of_their_own_and_pass_the_chec
     folders = {cell.folder for cell in composed_cells}
     assert len(folders) == len(cells) == len(grid.planned(name))
     for cell in composed_cells[::9]:
-        build.check(cell.job)
+        build.check(RunConfig.from_plain(cell.job))
 
 
 def test_the_help_names_every_group_and_every_key_of_the_schema_has_a_default():

@@ -16,6 +16,7 @@ from experiments.report.data.panels import missing_runs
 from experiments.run import build
 from experiments.run.cell import describe
 from experiments.run.decay_lint import cut_restart
+from experiments.run.schema import RunConfig
 from experiments.sweep import grid
 from tests.tiny_runs import make_trainer
 
@@ -26,13 +27,15 @@ SMALL = ("tracker=none", "task.pool=8", "model.width=2", "model.depth=8", "preci
          "batch_size=16")  # fmt: skip
 
 
-cells = cache(grid.jobs)
+@cache
+def cells(figure, *overrides):
+    return [RunConfig.from_plain(job) for job in grid.jobs(figure, *overrides)]
 
 
 def place(job):
     """What tells a cell from the others of its figure."""
-    names = [job[key]["name"] for key in ("task", "optim", "schedule", "decay")]
-    return (*names, job["epochs"], job["lr"], job["wd"])
+    names = [entry.name for entry in (job.task, job.optim, job.schedule, job.decay)]
+    return (*names, job.epochs, job.lr, job.wd)
 
 
 @pytest.mark.parametrize("figure", ["figure1", "figure2", "figureS3"])
@@ -70,18 +73,18 @@ def test_figure_s2_is_standard_adam_over_four_by_four_decades():
 
 def test_figure_4_has_three_optimizers_that_anneal_once_and_two_that_restart_on_either_task():
     jobs = cells("figure4")
-    assert Counter((job["task"]["name"], job["schedule"]["name"]) for job in jobs) == {
+    assert Counter((job.task.name, job.schedule.name) for job in jobs) == {
         ("cifar10", "cosine"): 3, ("cifar10", "warm_restarts"): 2,
         ("imagenet32", "cosine"): 3, ("imagenet32", "warm_restarts"): 2,
     }  # fmt: skip
     for job in jobs:
-        if job["schedule"]["name"] == "warm_restarts":
-            first, total = (100, 1500) if job["task"]["name"] == "cifar10" else (10, 150)
-            assert job["schedule"]["t_0"] == first
-            assert job["schedule"]["t_mult"] == 2
-            assert job["epochs"] == total == first * (1 + 2 + 4 + 8)
-        assert job["decay"]["name"] == ("raw" if job["optim"]["name"] == "adam" else "normalized")
-        assert job["lr"] == (0.05 if job["optim"]["name"] == "sgdw" else 0.001)
+        if job.schedule.name == "warm_restarts":
+            first, total = (100, 1500) if job.task.name == "cifar10" else (10, 150)
+            assert job.schedule["t_0"] == first
+            assert job.schedule["t_mult"] == 2
+            assert job.epochs == total == first * (1 + 2 + 4 + 8)
+        assert job.decay.name == ("raw" if job.optim.name == "adam" else "normalized")
+        assert job.lr == (0.05 if job.optim.name == "sgdw" else 0.001)
 
 
 def test_normalized_decay_of_a_restart_is_that_of_a_run_as_long_as_the_restart(blank_images):
@@ -102,15 +105,15 @@ def test_normalized_decay_of_a_restart_is_that_of_a_run_as_long_as_the_restart(b
 def test_all_train_the_papers_network_in_its_batches(figure):
     width = 64 if figure in ("figure1", "figure2", "figureS3") else 96
     for job in cells(figure):
-        assert job["model"]["name"] == f"shake_shake_{width}d"
-        assert (job["model"]["depth"], job["model"]["width"]) == (26, width)
-        assert (job["batch_size"], job["seed"], job["no_decay"]) == (128, 0, "none")
-        assert job["betas"] == [0.9, 0.999]
-        assert job["optim"].get("momentum", 0.9) == 0.9
-        assert (job["task"]["train_size"], job["task"]["pool"]) == (None, 1)
-        if job["schedule"]["name"] == "step":
-            assert job["schedule"]["milestones"] == [0.3, 0.6, 0.8]
-        assert job["epochs"] / job["eval_every"] == int(job["epochs"] / job["eval_every"])
+        assert job.model.name == f"shake_shake_{width}d"
+        assert (job.model["depth"], job.model["width"]) == (26, width)
+        assert (job.batch_size, job.seed, job.no_decay) == (128, 0, "none")
+        assert job.betas == (0.9, 0.999)
+        assert job.optim.get("momentum", 0.9) == 0.9
+        assert (job.task["train_size"], job.task["pool"]) == (None, 1)
+        if job.schedule.name == "step":
+            assert job.schedule.settings["milestones"] == [0.3, 0.6, 0.8]
+        assert job.epochs / job.eval_every == int(job.epochs / job.eval_every)
 
 
 @pytest.mark.parametrize("figure", FIGURES)
@@ -131,9 +134,9 @@ def test_every_kind_of_cell_takes_two_steps(figure, fake_cifar, fake_imagenet32,
         trainer = make_trainer(job)
         before = trainer.model.head.weight.clone()
         for _ in range(2):
-            trainer._train_step()
+            trainer.train_step()
         assert trainer.step == 2
-        assert trainer._recent[:2].isfinite().all()
+        assert all(p.isfinite().all() for p in trainer.model.parameters())
         assert not torch.equal(before, trainer.model.head.weight)
 
 
@@ -142,7 +145,7 @@ def test_a_cell_without_a_restart_counts_as_run_beside_cells_that_have_one():
     for i, job in enumerate(cells("figure4")):
         values = dict.fromkeys(("weight_decay", "steps", "train_size", "eta_sum", "seconds"), 1)
         values |= dict.fromkeys(("commit", "torch", "device", "precision", "date"), "x")
-        row = describe(job, f"{i:016x}") | values | {"epochs": job["epochs"], "threads": 1}
+        row = describe(job, f"{i:016x}") | values | {"epochs": job.epochs, "threads": 1}
         rows.append(complete(row | {"status": "finished", "test_error": 3.0}))
     runs = frame(merge([], rows))
     planned = grid.planned("figure4")

@@ -1,12 +1,14 @@
 """Runs that take a fraction of a second: composed, built, watched and killed."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import torch
 from omegaconf import OmegaConf, open_dict
 
 from experiments.run import build, trainer
+from experiments.run.schema import RunConfig
 from experiments.sweep import grid
 
 #: Overrides under which a run of modular addition takes a fraction of a second.
@@ -22,14 +24,19 @@ def composed(*overrides):
     return config
 
 
+def run_config(*overrides):
+    """Return the configuration of ``train.py`` under overrides, as a run has it."""
+    return RunConfig.from_plain(OmegaConf.to_container(composed(*overrides), resolve=True))
+
+
 def build_config(*overrides):
-    """Return a tiny run's configuration as plain values."""
-    return OmegaConf.to_container(composed(*TINY, *overrides), resolve=True)
+    """Return a tiny run's configuration."""
+    return run_config(*TINY, *overrides)
 
 
 def make_trainer(config):
     """Return the trainer that a run of ``config`` would use, on the CPU in fp32."""
-    config = config | {"precision": "fp32"}
+    config = replace(config, precision="fp32")
     return build.build_trainer(config, build.build_task(config), torch.device("cpu"))
 
 
@@ -40,7 +47,7 @@ class Killed(Exception):
 @contextmanager
 def dying_at(step, monkeypatch):
     """Kill the run inside the block as it is about to make its step ``step``, counted from 0."""
-    train_step = trainer.Trainer._train_step
+    train_step = trainer.Trainer.train_step
 
     def dying(self):
         if self.step == step:
@@ -48,7 +55,7 @@ def dying_at(step, monkeypatch):
         train_step(self)
 
     with monkeypatch.context() as patched:
-        patched.setattr(trainer.Trainer, "_train_step", dying)
+        patched.setattr(trainer.Trainer, "train_step", dying)
         with pytest.raises(Killed):
             yield
 
@@ -58,8 +65,8 @@ def final_weights(monkeypatch):
     collected = []
     whole = trainer.Trainer.run
 
-    def watched(self, scribe):
-        final = whole(self, scribe)
+    def watched(self, callbacks):
+        final = whole(self, callbacks)
         collected.append([p.detach().clone() for p in self.model.parameters()])
         return final
 

@@ -36,7 +36,7 @@ def attention(query: Tensor, key_value: Tensor, heads: int, causal: bool) -> Ten
     return attended.transpose(1, 2).reshape(batch, read, width)
 
 
-class Noise:
+class Dropout:
     """Dropout that draws from a given generator, so that it is a function of seed and step.
 
     Args:
@@ -54,7 +54,7 @@ class Noise:
         return x * kept / (1 - self.share)
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """Pre-norm attention and a two-layer perceptron, each added to the residual stream.
 
     Args:
@@ -81,20 +81,20 @@ class Block(nn.Module):
         self.up = nn.Linear(width, 4 * width)
         self.down = nn.Linear(4 * width, width)
 
-    def forward(self, x: Tensor, read: int, noise: Noise) -> Tensor:
+    def forward(self, x: Tensor, read: int, dropout: Dropout) -> Tensor:
         """Map the stream (B, T, C) to what it is after the block at the last ``read`` positions."""
         normed = self.norm1(x)
         query, key_value = self.query(normed[:, -read:]), self.key_value(normed)
-        return self.attend(x[:, -read:], query, key_value, noise)
+        return self.attend(x[:, -read:], query, key_value, dropout)
 
-    def attend(self, x: Tensor, query: Tensor, key_value: Tensor, noise: Noise) -> Tensor:
+    def attend(self, x: Tensor, query: Tensor, key_value: Tensor, dropout: Dropout) -> Tensor:
         """Add attention and perceptron to the stream at the R positions that are read.
 
         Args:
             x: Residual stream where it is read, (B, R, C).
             query: Its queries, (B, R, C).
             key_value: Keys, then values, of all T positions, (B, T, 2C).
-            noise: Drops elements of both before they are added.
+            dropout: Drops elements of both before they are added.
         """
-        x = x + noise(self.out(attention(query, key_value, self.heads, self.causal)))
-        return x + noise(self.down(self.activation(self.up(self.norm2(x)))))
+        x = x + dropout(self.out(attention(query, key_value, self.heads, self.causal)))
+        return x + dropout(self.down(self.activation(self.up(self.norm2(x)))))

@@ -9,7 +9,7 @@ from experiments.errors import UserError
 INITS = ("fan_out", "torch")
 
 
-class Block(nn.Module):
+class BasicBlock(nn.Module):
     """Two 3x3 convolutions with a parameter-free shortcut (option A of the paper).
 
     A block keeps its channels or doubles them.
@@ -69,7 +69,7 @@ class ResNet(nn.Module):
         for stage in range(3):
             outputs = width * 2**stage
             for i in range(n):
-                blocks.append(Block(inputs, outputs, stride=2 if stage and not i else 1))
+                blocks.append(BasicBlock(inputs, outputs, stride=2 if stage and not i else 1))
                 inputs = outputs
         self.blocks = nn.Sequential(*blocks)
         self.head = nn.Linear(inputs, classes)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from experiments.errors import UserError
+from experiments.models.base import DrawsNumbers
 
 STEM = 16  # channels before the first block, whatever the width
 
@@ -66,7 +67,7 @@ class Skip(nn.Module):
         return self.norm(torch.cat([self.here(x), self.beside(shifted)], 1))
 
 
-class Block(nn.Module):
+class ShakeBlock(nn.Module):
     """A skip connection plus two branches that are mixed at random in training, evenly else."""
 
     def __init__(self, inputs: int, outputs: int, stride: int):
@@ -91,7 +92,7 @@ class Block(nn.Module):
         return mixed + (x if self.skip is None else self.skip(positive))
 
 
-class ShakeShake(nn.Module):
+class ShakeShake(DrawsNumbers, nn.Module):
     """Shake-Shake ResNet of depth 6n+2, "26 2x64d" being depth 26 and width 64.
 
     Three stages of n blocks with 1x, 2x and 4x the width after a 3x3 convolution of 16 channels.
@@ -109,10 +110,6 @@ class ShakeShake(nn.Module):
         depth: 6n+2 for a whole n >= 1.
         width: Channels of the first stage, an even number.
 
-    Attributes:
-        generator: A CPU generator from which a forward pass in training draws its coefficients;
-            None is torch's own. The training loop sets it anew before each step.
-
     Raises:
         UserError: No network has this depth or width.
     """
@@ -123,14 +120,13 @@ class ShakeShake(nn.Module):
             raise UserError(f"model.depth must be 6n+2 (8, 14, 20, 26, 32, ...), got {depth}")
         if width < 2 or width % 2:
             raise UserError(f"model.width must be an even number of at least 2, got {width}")
-        self.generator: torch.Generator | None = None
         self.stem = nn.Conv2d(channels, STEM, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(STEM)
         blocks, inputs = [], STEM
         for stage in range(3):
             outputs = width * 2**stage
             for i in range((depth - 2) // 6):
-                blocks.append(Block(inputs, outputs, stride=2 if stage and not i else 1))
+                blocks.append(ShakeBlock(inputs, outputs, stride=2 if stage and not i else 1))
                 inputs = outputs
         self.blocks = nn.ModuleList(blocks)
         self.head = nn.Linear(inputs, classes)

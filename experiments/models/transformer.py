@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from experiments.errors import UserError
-from experiments.models.block import TINY, Noise
+from experiments.models.block import TINY, Dropout, TransformerBlock
 from experiments.models.trunk import Trunk
 
 
@@ -23,7 +23,7 @@ class Transformer(Trunk):
         positions: Tokens in an input, at most.
         classes: Distinct outputs.
         causal: A position attends to itself and those before it only.
-        every: Answer at every position; else at the last one.
+        all_positions: Whether to answer at every position, or at the last one only.
         width: Channels of the residual stream, a multiple of ``heads``.
         heads: Attention heads.
         layers: Blocks.
@@ -36,6 +36,8 @@ class Transformer(Trunk):
         UserError: No network has these settings.
     """
 
+    tokens: nn.Embedding
+
     def __init__(
         self,
         vocabulary: int,
@@ -43,7 +45,7 @@ class Transformer(Trunk):
         classes: int,
         *,
         causal: bool = False,
-        every: bool = False,
+        all_positions: bool = False,
         width: int = 64,
         heads: int = 4,
         layers: int = 1,
@@ -56,7 +58,7 @@ class Transformer(Trunk):
             partial(nn.Embedding, vocabulary), positions, classes, width=width, heads=heads,
             layers=layers, causal=causal, dropout=dropout, activation=activation, init=init,
         )  # fmt: skip
-        self.every = every
+        self.all_positions = all_positions
         if tied and classes != vocabulary:
             raise UserError(
                 f"model.tied needs a task with as many outputs as tokens, got {classes} outputs, "
@@ -68,25 +70,26 @@ class Transformer(Trunk):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map tokens (B, T) to logits (B, T, classes), or (B, classes) at the last position."""
-        noise, length = self.noise(tokens.device), tokens.shape[1]
-        reads = [length] * (len(self.blocks) - 1) + [length if self.every else 1]
+        dropout, length = self.new_dropout(tokens.device), tokens.shape[1]
+        reads = [length] * (len(self.blocks) - 1) + [length if self.all_positions else 1]
         if len(self.places) <= TINY and not self.dropout:
-            x = self._first_by_pairs(tokens, reads[0], noise)
+            x = self._first_by_pairs(tokens, reads[0], dropout)
         else:
-            x = self.blocks[0](self.embed(self.tokens(tokens), noise), reads[0], noise)
+            x = self.blocks[0](self.embed(self.tokens(tokens), dropout), reads[0], dropout)
         for block, read in zip(self.blocks[1:], reads[1:], strict=True):
-            x = block(x, read, noise)
-        return self.head(self.norm(x if self.every else x[:, -1]))
+            x = block(x, read, dropout)
+        return self.head(self.norm(x if self.all_positions else x[:, -1]))
 
-    def _first_by_pairs(self, tokens: Tensor, read: int, noise: Noise) -> Tensor:
+    def _first_by_pairs(self, tokens: Tensor, read: int, dropout: Dropout) -> Tensor:
         """Return the stream after the first block, (B, read, C)."""
         vocabulary, length = self.tokens.num_embeddings, tokens.shape[1]
         pairs = (self.tokens.weight + self.places[:, None]).flatten(0, 1)  # (positions * V, C)
         index = tokens + vocabulary * torch.arange(length, device=tokens.device)
         first = self.blocks[0]
+        assert isinstance(first, TransformerBlock)
         normed = first.norm1(pairs)
         key_value = F.embedding(index, first.key_value(normed))
         if read < length:
             index = index[:, -read:]
         x, query = F.embedding(index, pairs), F.embedding(index, first.query(normed))
-        return first.attend(x, query, key_value, noise)
+        return first.attend(x, query, key_value, dropout)

@@ -1,20 +1,21 @@
 """What the transformers share: positions, blocks, a norm, a head, and how all of it starts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from experiments.errors import UserError
-from experiments.models.block import Block, Noise
+from experiments.models.base import DrawsNumbers
+from experiments.models.block import Dropout, TransformerBlock
 
-ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu}
 INITS = ("torch", "gpt2")
 STD = 0.02  # of embeddings, and under init=gpt2 of every matrix
 
 
-class Trunk(nn.Module):
+class Trunk(DrawsNumbers, nn.Module):
     """Learned positions, pre-norm blocks, a norm and a head; a subclass embeds what it reads.
 
     Embeddings start normal with standard deviation 0.02. ``init=torch`` leaves the rest to torch:
@@ -23,8 +24,8 @@ class Trunk(nn.Module):
     with 0.02 / sqrt(2 layers), biases zero.
 
     Dropout acts, as in GPT-2, on the embeddings and on what every attention and perceptron adds to
-    the stream, but not on attention weights. It draws from ``generator``, which a network has only
-    if it drops something: a CPU generator, set before each forward pass, or None for torch's own.
+    the stream, but not on attention weights. Its zeros come from a generator on the device, which
+    ``generator`` seeds.
 
     Args:
         embedding: Given the width, returns what makes vectors of that length of what is read.
@@ -73,39 +74,39 @@ class Trunk(nn.Module):
         if isinstance(self.tokens, nn.Embedding):
             nn.init.normal_(self.tokens.weight, std=STD)
         nn.init.normal_(self.places, std=STD)
-        self.blocks = nn.ModuleList(
-            Block(width, heads, ACTIVATIONS[activation], causal) for _ in range(layers)
-        )
+        blocks = [
+            TransformerBlock(width, heads, ACTIVATIONS[activation], causal) for _ in range(layers)
+        ]
+        self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, classes)
         if init == "gpt2":
-            self._start_as_gpt2()
+            self._start_as_gpt2(blocks)
         self.dropout = dropout
-        if dropout:
-            self.generator: torch.Generator | None = None
+        self.draws_numbers = dropout > 0
 
-    def _start_as_gpt2(self) -> None:
+    def _start_as_gpt2(self, blocks: Sequence[TransformerBlock]) -> None:
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=STD)
                 nn.init.zeros_(module.bias)
-        for block in self.blocks:
+        for block in blocks:
             for writer in (block.out, block.down):
-                nn.init.normal_(writer.weight, std=STD * (2 * len(self.blocks)) ** -0.5)
+                nn.init.normal_(writer.weight, std=STD * (2 * len(blocks)) ** -0.5)
 
     def no_weight_decay(self) -> set[str]:
         """Name the parameter that is an embedding without being an ``nn.Embedding``."""
         return {"places"}
 
-    def noise(self, device: torch.device) -> Noise:
-        """Return this forward pass's dropout."""
+    def new_dropout(self, device: torch.device) -> Dropout:
+        """Return what drops elements in one forward pass."""
         if not (self.dropout and self.training):
-            return Noise(0.0)
+            return Dropout(0.0)
         if self.generator is None:
-            return Noise(self.dropout)
+            return Dropout(self.dropout)
         drawn = torch.Generator(device).manual_seed(self.generator.initial_seed())
-        return Noise(self.dropout, drawn)
+        return Dropout(self.dropout, drawn)
 
-    def embed(self, vectors: Tensor, noise: Noise) -> Tensor:
+    def embed(self, vectors: Tensor, dropout: Dropout) -> Tensor:
         """Return the residual stream (B, T, C) before the first block."""
-        return noise(vectors + self.places[: vectors.shape[1]])
+        return dropout(vectors + self.places[: vectors.shape[1]])

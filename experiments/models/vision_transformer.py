@@ -54,10 +54,10 @@ class VisionTransformer(Trunk):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, channels, size, size) to logits (B, classes)."""
-        noise = self.noise(images.device)
-        x = self.embed(self.tokens(patches(images, self.patch)), noise)
+        dropout = self.new_dropout(images.device)
+        x = self.embed(self.tokens(patches(images, self.patch)), dropout)
         for block in self.blocks:
-            x = block(x, x.shape[1], noise)
+            x = block(x, x.shape[1], dropout)
         return self.head(self.norm(x).mean(1))
 
 

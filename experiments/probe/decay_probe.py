@@ -42,7 +42,8 @@ class DecayProbe:
         sample_every: Looks between two that keep the sample, counted so that the last look does.
 
     Raises:
-        UserError: The optimizer is not known, or a number is less than 1.
+        UserError: The optimizer is not known, a number is less than 1, or the device knows no
+            double precision.
     """
 
     def __init__(
@@ -61,6 +62,11 @@ class DecayProbe:
         for key, value in numbers.items():
             if not isinstance(value, int) or value < 1:
                 raise UserError(f"probe.{key} must be a whole number of at least 1, got {value}")
+        if any(theta.device.type == "mps" for theta in layers.values()):
+            raise UserError(
+                "probe=decay computes in double precision, which device=mps does not know; "
+                "use device=cpu"
+            )
         self._rule = rule_of(optimizer)
         self._optimizer, self._layers, self._write = optimizer, dict(layers), write
         self._memory: dict[str, Memory] = {name: {} for name in self._layers}
@@ -82,8 +88,8 @@ class DecayProbe:
     @torch.no_grad()
     def before_step(self, step: int) -> None:
         """Follow the step that is to come, whose gradients are there; ``step`` counts from 0."""
-        for name, theta, group in self._stepped():
-            self._rule.remember(self._memory[name], theta, theta.grad, group)
+        for name, theta, grad, group in self._stepped():
+            self._rule.remember(self._memory[name], theta, grad, group)
             if step in self._looks:
                 self._before[name] = theta.clone()
 
@@ -93,22 +99,25 @@ class DecayProbe:
         if step not in self._looks:
             return
         rows = [
-            {"step": step + 1, "layer": name} | self._row(name, theta, group, self._looks[step])
-            for name, theta, group in self._stepped()
+            {"step": step + 1, "layer": name}
+            | self._row(name, theta, grad, group, self._looks[step])
+            for name, theta, grad, group in self._stepped()
         ]
         self._before.clear()
         self._write([compact(row) for row in rows])
 
-    def _stepped(self) -> Iterator[tuple[str, Tensor, Group]]:
-        """Yield the layers that the optimizer moves in this step, each with its group."""
+    def _stepped(self) -> Iterator[tuple[str, Tensor, Tensor, Group]]:
+        """Yield the layers that the optimizer moves in this step, each with gradient and group."""
         groups = {
             theta: group for group in self._optimizer.param_groups for theta in group["params"]
         }
         for name, theta in self._layers.items():
             if theta.grad is not None and theta in groups:
-                yield name, theta, groups[theta]
+                yield name, theta, theta.grad, groups[theta]
 
-    def _row(self, name: str, theta: Tensor, group: Group, sampled: bool) -> dict[str, Any]:
+    def _row(
+        self, name: str, theta: Tensor, grad: Tensor, group: Group, sampled: bool
+    ) -> dict[str, Any]:
         state, memory = self._optimizer.state[theta], self._memory[name]
         before, after = self._before[name].double(), theta.double()
         decay = self._rule.part(memory, self._before[name], state, group)
@@ -117,14 +126,14 @@ class DecayProbe:
         root = root_v(state, group)
         r = _array(-decay / before)  # not finite where the weight is 0
         roots = _array(root) if root is not None else np.full_like(r, nan)
-        keep = self._sample[name] if sampled else []
+        keep = self._sample[name] if sampled else np.array([], int)
         return {
             "size": theta.numel(),
             "eta": group["lr"] / group["initial_lr"],
             "nominal": self._rule.nominal(group),
             "shrink": shrink,
             "weight_norm": norm,
-            "gradient_norm": theta.grad.double().norm().item(),
+            "gradient_norm": grad.double().norm().item(),
             "update_norm": (after - before).norm().item(),
             "rotation": angle(before, after),
             "rotation_predicted": equilibrium(shrink, momentum(group)),
@@ -183,8 +192,9 @@ def _logs(root: np.ndarray, r: np.ndarray) -> dict[str, float]:
 
 def _share_of_l2(state: State, alone: Tensor | None) -> float:
     """Return the median over weights of 1 - v without L2 / v; NaN if L2 does not enter v."""
-    if alone is None:
+    whole = second_moment(state)
+    if alone is None or whole is None:
         return nan
-    v, alone = _array(second_moment(state).double()), _array(alone.double())
+    v, without = _array(whole.double()), _array(alone.double())
     there = v > 0
-    return float(np.median(1 - alone[there] / v[there])) if there.any() else nan
+    return float(np.median(1 - without[there] / v[there])) if there.any() else nan

@@ -1,10 +1,9 @@
 """Turns a configuration into the objects of a run; the only place where names become things."""
 
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import Any
 
@@ -18,140 +17,155 @@ from experiments.errors import UserError
 from experiments.run.compiled import compiled
 from experiments.run.decay_lint import cut_restart, lint
 from experiments.run.device import autocast, resolve_precision
-from experiments.run.trainer import Budget, Observer, Trainer
-from experiments.run.validate import GIVEN, OWN_KEYS, parameters, validate
+from experiments.run.schema import Entry, FrozenDict, RunConfig
+from experiments.run.trainer import Budget, Observer, Trainer, add_up
+from experiments.run.validate import INJECTED, parameters, validate
 from experiments.seeding import seeded
 from experiments.tasks import Task
 from optim import normalized_weight_decay, parameter_groups
 from optim.schedule import Schedule
 
-Config = Mapping[str, Any]
 
-
-def check(config: Config) -> str | None:
+def check(config: RunConfig) -> str | None:
     """Refuse a configuration that cannot be run, without training: what a sweep does at its start.
+
+    Returns:
+        See :func:`rehearse`.
+
+    Raises:
+        UserError: Names what is wrong, its value and what is allowed.
+    """
+    validate(config)
+    return rehearse(config)
+
+
+def rehearse(config: RunConfig) -> str | None:
+    """Build all that a valid configuration names, and let each thing refuse what it cannot be.
 
     Returns:
         What looks like a mistake, if anything does: a weight decay that reads like another
         convention's, a last restart that is cut short.
 
     Raises:
-        UserError: Names what is wrong, its value and what is allowed.
+        UserError: As for :func:`check`.
     """
-    validate(config)
-    task, reserved = _whole_task(config), config["validation_size"]
+    task, reserved = _whole_task(config), config.validation_size
     task.check_split(reserved)
-    task = replace(task, train=task.train[reserved:])  # as many as the split would leave
-    _check_model(json.dumps([config["model"], config["task"], task.network, dict(task.offers)]))
+    if reserved:
+        task = replace(task, train=task.train[reserved:])  # as many as the split would leave
+    _check_model(
+        config.model, config.task, FrozenDict(task.network), FrozenDict(task.network_options)
+    )
     budget = build_budget(config, task)
     schedule = build_schedule(config, budget)
     weight_decay, scale = build_decay(config, budget, len(task.train), schedule)
-    _check_convention(json.dumps([config["optim"], config["no_decay"]]), config["lr"], weight_decay)
-    _check_probe(json.dumps([config["optim"], config["probe"]]))
+    _check_convention(config.optim, config.no_decay, config.lr, weight_decay)
+    _check_probe(config.optim, config.probe)
     normalizer = _normalizer(budget, len(task.train), schedule)
     doubts = [lint(config, eta_sum(schedule, scale), normalizer)]
-    if "t_0" in config["schedule"]:
+    if "t_0" in config.schedule:
         doubts.append(cut_restart(schedule, budget.steps_per_epoch))
     return "; ".join(filter(None, doubts)) or None
 
 
 @lru_cache(maxsize=1 << 16)
-def _check_convention(key: str, lr: float, weight_decay: float) -> None:
+def _check_convention(optim: Entry, no_decay: str, lr: float, weight_decay: float) -> None:
     """Take one step without a gradient: does the optimizer shrink a weight as its entry says?
 
     Cells that differ by their seed share the answer.
     """
-    optim, no_decay = json.loads(key)
-    config = {"optim": optim, "no_decay": no_decay, "lr": lr}
     layer = nn.Linear(1, 1)
     weight = nn.init.ones_(layer.weight)
-    optimizer = build_optimizer(config, layer, weight_decay)
-    share = {"decoupled": weight_decay, "lr_coupled": config["lr"] * weight_decay}
-    expected = share.get(config["optim"]["convention"])
+    optimizer = _optimize(layer, optim, no_decay, lr, weight_decay)
+    share = {"decoupled": weight_decay, "lr_coupled": lr * weight_decay}
+    expected = share.get(optim.convention)
     if expected is None:
         return
     weight.grad = torch.zeros_like(weight)
     optimizer.step()
     if not math.isclose(1 - weight.item(), expected, rel_tol=1e-3, abs_tol=1e-6):
         raise UserError(
-            f"optim.convention={config['optim']['convention']} is wrong of optim="
-            f"{config['optim']['name']}: a step without gradient shrinks a weight by "
-            f"{1 - weight.item():g}, not {expected:g}"
+            f"optim.convention={optim.convention} is wrong of optim={optim.name}: a step without "
+            f"gradient shrinks a weight by {1 - weight.item():g}, not {expected:g}"
         )
 
 
 @lru_cache(maxsize=256)
-def _check_probe(key: str) -> None:
+def _check_probe(optim: Entry, probe: Entry) -> None:
     """Let the probe refuse an optimizer that it does not know."""
-    optim, probe = json.loads(key)
     layer = nn.Linear(1, 1)
-    config = {"optim": optim, "probe": probe, "no_decay": "none", "lr": 0.1, "seed": 0}
-    build_probe(config, layer, build_optimizer(config, layer, 0.0), 1, lambda rows: None)
+    optimizer = _optimize(layer, optim, "none", 0.1, 0.0)
+    build_probe(probe, layer, optimizer, steps=1, seed=0, write=lambda rows: None)
 
 
 @lru_cache(maxsize=256)
-def _check_model(key: str) -> None:
+def _check_model(model: Entry, task: Entry, required: FrozenDict, options: FrozenDict) -> None:
     """Build a network and drop it; the cells of a sweep mostly share theirs."""
     with torch.device("meta"):  # without its weights, which may be large
-        _network(*json.loads(key))
+        _network(model, task, required, options)
 
 
-def build_task(config: Config) -> Task:
-    """Return the task on the CPU, its validation split carved; the last few are kept."""
-    return _whole_task(config).split(config["validation_size"], config["seed"])
+def build_task(config: RunConfig, **instead: Any) -> Task:
+    """Return the task on the CPU, its validation split carved; the last few are kept.
+
+    Args:
+        config: A valid configuration.
+        instead: Takes the place of what the task would be given of the configuration, such as
+            ``data_dir=None`` for noise of the data's size.
+    """
+    return _whole_task(config, **instead).split(config.validation_size, config.seed)
 
 
-def _whole_task(config: Config) -> Task:
-    given = {name: config[name] for name in _wanted(config["task"]["_target_"])}
-    return _task(json.dumps([config["task"], given]))
+def _whole_task(config: RunConfig, **instead: Any) -> Task:
+    given = {name: getattr(config, name) for name in _wanted(config.task.target)}
+    return _task(config.task, FrozenDict(given | instead))
 
 
 @cache
 def _wanted(target: str) -> list[str]:
-    return sorted(GIVEN["task"] & parameters(get_object(target)))
+    return sorted(INJECTED["task"] & parameters(get_object(target)))
 
 
 @lru_cache(maxsize=16)
-def _task(key: str) -> Task:
-    entry, given = json.loads(key)
+def _task(entry: Entry, given: FrozenDict) -> Task:
     return _make("task", entry, **given)
 
 
-def build_model(config: Config, task: Task) -> nn.Module:
+def build_model(config: RunConfig, task: Task) -> nn.Module:
     """Return the network with the weights that the seed gives it, on the CPU."""
-    with seeded(config["seed"], "init"):
-        return _network(config["model"], config["task"], task.network, task.offers)
+    with seeded(config.seed, "init"):
+        return _network(config.model, config.task, task.network, task.network_options)
 
 
 def _network(
-    model: Config, task: Config, network: Mapping[str, int], offers: Mapping[str, int]
+    model: Entry, task: Entry, required: Mapping[str, int], options: Mapping[str, int]
 ) -> nn.Module:
     make = _make("model", model)
-    taken = parameters(get_object(model["_target_"]))
-    if set(network) - taken:
+    taken = parameters(get_object(model.target))
+    if set(required) - taken:
         raise UserError(
-            f"model={model.get('name')} does not fit task={task.get('name')}, "
-            f"which offers {', '.join(network)}"
+            f"model={model.name} does not fit task={task.name}, which gives a network "
+            f"{', '.join(required)}"
         )
     with _named("model", model):
-        return make(**network, **{key: offers[key] for key in taken & set(offers)})
+        return make(**required, **{key: options[key] for key in taken & set(options)})
 
 
-def build_budget(config: Config, task: Task) -> Budget:
+def build_budget(config: RunConfig, task: Task) -> Budget:
     """Return how long to train: durations are given in epochs, the loop counts steps."""
-    steps_per_epoch = math.ceil(len(task.train) / config["batch_size"])
+    steps_per_epoch = math.ceil(len(task.train) / config.batch_size)
     return Budget(
-        steps=max(1, round(config["epochs"] * steps_per_epoch)),
+        steps=max(1, round(config.epochs * steps_per_epoch)),
         steps_per_epoch=steps_per_epoch,
-        batch_size=config["batch_size"],
-        eval_steps=max(1, round(config["eval_every"] * steps_per_epoch)),
-        eval_train=config["eval_train"],
+        batch_size=config.batch_size,
+        eval_steps=max(1, round(config.eval_every * steps_per_epoch)),
+        eval_train=config.eval_train,
     )
 
 
-def build_schedule(config: Config, budget: Budget) -> Schedule:
+def build_schedule(config: RunConfig, budget: Budget) -> Schedule:
     """Return eta as a function of the step."""
-    entry = dict(config["schedule"])
+    entry = config.schedule
     if "t_0" in entry:
         if not isinstance(entry["t_0"], int | float):
             raise UserError(f"schedule.t_0 must be a number of epochs, got {entry['t_0']}")
@@ -161,45 +175,48 @@ def build_schedule(config: Config, budget: Budget) -> Schedule:
                 f"schedule.t_0 must be a finite number of epochs that makes at least one step, "
                 f"got {entry['t_0']:g}"
             )
-        entry["t_0"] = round(steps)
-    warmup_steps = round(config["warmup_epochs"] * budget.steps_per_epoch)
-    return _schedule(json.dumps([entry, budget.steps, warmup_steps]))
+        entry = Entry({**entry, "t_0": round(steps)})
+    return _schedule(entry, budget.steps, round(config.warmup_epochs * budget.steps_per_epoch))
 
 
 @lru_cache(maxsize=64)
-def _schedule(key: str) -> Schedule:
-    entry, steps, warmup_steps = json.loads(key)
+def _schedule(entry: Entry, steps: int, warmup_steps: int) -> Schedule:
     return _make("schedule", entry, steps=steps, warmup_steps=warmup_steps)
 
 
-def eta_sum(schedule: Schedule, scale: Callable[[int], float]) -> float:
-    """Return the sum over the budget of eta_t, times the factor of the decay where it has one."""
-    return _eta_sum(schedule, scale is not _one)
-
-
-@lru_cache(maxsize=64)
-def _eta_sum(schedule: Schedule, normalized: bool) -> float:
-    scale = _per_restart(schedule) if normalized else _one
-    return sum(scale(step) * schedule(step) for step in range(schedule.steps))
-
-
-def _per_restart(schedule: Schedule) -> Callable[[int], float]:
-    first = schedule.period(0)
-    return lambda step: math.sqrt(first / schedule.period(step))
-
-
 def build_decay(
-    config: Config, budget: Budget, train_size: int, schedule: Schedule
+    config: RunConfig, budget: Budget, train_size: int, schedule: Schedule
 ) -> tuple[float, Callable[[int], float]]:
     """Return the weight decay of the first step, and its factor as a function of the step.
 
     Normalized decay takes T of the current restart (Appendix B.1), so that it shrinks by
     sqrt(T_0 / T_i) as the restarts grow longer; without restarts the factor is 1.
     """
-    if config["decay"]["name"] == "raw":
-        return config["wd"], _one
-    weight_decay = config["wd"] * _normalizer(budget, train_size, schedule)
-    return weight_decay, _per_restart(schedule)
+    if config.decay.name == "raw":
+        return config.wd, unscaled
+    weight_decay = config.wd * _normalizer(budget, train_size, schedule)
+    return weight_decay, PerRestart(schedule)
+
+
+def unscaled(step: int) -> float:
+    """Return 1, the factor of a decay that stays what it is."""
+    return 1.0
+
+
+@dataclass(frozen=True)
+class PerRestart:
+    """The factor of normalized decay: sqrt(T_0 / T_i) in a restart of T_i epochs."""
+
+    schedule: Schedule
+
+    def __call__(self, step: int) -> float:
+        return math.sqrt(self.schedule.period(0) / self.schedule.period(step))
+
+
+@lru_cache(maxsize=64)
+def eta_sum(schedule: Schedule, scale: Callable[[int], float]) -> float:
+    """Return the sum over the budget of eta_t, each times the factor of the decay."""
+    return add_up(scale(step) * schedule(step) for step in range(schedule.steps))
 
 
 def _normalizer(budget: Budget, train_size: int, schedule: Schedule) -> float:
@@ -211,44 +228,51 @@ def _normalizer(budget: Budget, train_size: int, schedule: Schedule) -> float:
     )
 
 
-def build_optimizer(config: Config, model: nn.Module, weight_decay: float) -> Optimizer:
+def build_optimizer(config: RunConfig, model: nn.Module, weight_decay: float) -> Optimizer:
     """Return the optimizer over the model's parameters, grouped by whether they decay."""
-    groups = parameter_groups(model, weight_decay, config["no_decay"])
-    try:
-        make = _optimizer(json.dumps(config["optim"]))
-        return make(groups, lr=config["lr"], weight_decay=weight_decay)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise UserError(f"optim={config['optim'].get('name')}: {error}") from error
+    return _optimize(model, config.optim, config.no_decay, config.lr, weight_decay)
+
+
+def _optimize(
+    model: nn.Module, entry: Entry, no_decay: str, lr: float, weight_decay: float
+) -> Optimizer:
+    groups = parameter_groups(model, weight_decay, no_decay)
+    with _named("optim", entry):
+        return _optimizer(entry)(groups, lr=lr, weight_decay=weight_decay)
 
 
 @lru_cache(maxsize=64)
-def _optimizer(key: str) -> Callable[..., Optimizer]:
-    return _make("optim", json.loads(key))
+def _optimizer(entry: Entry) -> Callable[..., Optimizer]:
+    return _make("optim", entry)
 
 
 def build_probe(
-    config: Config, model: nn.Module, optimizer: Optimizer, steps: int, write: Callable[..., None]
+    entry: Entry,
+    model: nn.Module,
+    optimizer: Optimizer,
+    steps: int,
+    seed: int,
+    write: Callable[..., None],
 ) -> Observer | None:
     """Return what watches the run's steps and hands what it sees to ``write``, or None."""
-    if config["probe"]["name"] == "none":
+    if entry.name == "none":
         return None
-    given = {"optimizer": optimizer, "steps": steps, "seed": config["seed"], "write": write}
+    layers = dict(model.named_parameters())
+    given = {"optimizer": optimizer, "layers": layers, "steps": steps, "seed": seed, "write": write}
     # no instantiate: it would look into what is given, and copy it
-    probe = get_object(config["probe"]["_target_"])
-    own = {key: value for key, value in config["probe"].items() if key not in OWN_KEYS}
-    with _named("probe", config["probe"]):
-        return probe(layers=dict(model.named_parameters()), **given, **own)
+    with _named("probe", entry):
+        return get_object(entry.target)(**given, **entry.settings)
 
 
 def build_trainer(
-    config: Config, task: Task, device: torch.device, write: Callable[..., None] | None = None
+    config: RunConfig, task: Task, device: torch.device, write: Callable[..., None] | None = None
 ) -> Trainer:
     """Return all that moves in a run of ``config``, at its first step.
 
     The optimizer's default ``weight_decay`` is that of the first step.
 
     Args:
-        config: A resolved configuration, as plain values.
+        config: A valid configuration.
         task: From :func:`build_task`, on any device.
         device: Where to train.
         write: Takes what the run's probe sees; without it nobody watches.
@@ -259,42 +283,39 @@ def build_trainer(
     weight_decay, scale = build_decay(config, budget, len(task.train), schedule)
     model = build_model(config, task).to(device)
     optimizer = build_optimizer(config, model, weight_decay)
-    precision = resolve_precision(config["precision"], device)
+    precision = resolve_precision(config.precision, device)
+    observer = None
+    if write is not None:
+        observer = build_probe(config.probe, model, optimizer, budget.steps, config.seed, write)
     return Trainer(
-        model, task, optimizer, schedule, scale, budget, config["seed"],
-        autocast=lambda: autocast(precision, device), loss_scale=config["loss_scale"],
-        observer=write and build_probe(config, model, optimizer, budget.steps, write),
-        forward=compiled(model) if config["compile"] else None,
+        model, task, optimizer, schedule, scale, budget, config.seed,
+        autocast=lambda: autocast(precision, device), loss_scale=config.loss_scale,
+        observer=observer, forward=compiled(model) if config.compile else None,
     )  # fmt: skip
 
 
-def build_tracker(config: Config) -> Callable[..., Any]:
+def build_tracker(config: RunConfig) -> Callable[..., Any]:
     """Return what makes the run's tracker, given the run's folder and description."""
-    return _make("tracker", config["tracker"])
+    return _make("tracker", config.tracker)
 
 
-def _one(step: int) -> float:
-    return 1.0
-
-
-def _make(group: str, entry: Config, **given: Any) -> Any:
+def _make(group: str, entry: Entry, **given: Any) -> Any:
     """Instantiate an entry; what its constructor refuses is the person's mistake."""
-    own = OWN_KEYS - {"_target_", "_partial_"}
-    config, entry = entry, {key: value for key, value in entry.items() if key not in own}
-    with _named(group, config):
+    call = {"_target_": entry.target, "_partial_": entry.get("_partial_", False)} | entry.settings
+    with _named(group, entry):
         try:
-            return instantiate(entry, **given, _convert_="all")
+            return instantiate(call, **given, _convert_="all")
         except InstantiationException as error:
             raise (error.__cause__ or error) from None
 
 
 @contextmanager
-def _named(group: str, entry: Config) -> Iterator[None]:
+def _named(group: str, entry: Entry) -> Iterator[None]:
     """Say which entry it was that refused its values."""
     try:
         yield
     except UserError:
         raise
     except (ValueError, TypeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{group}={entry.get('name')}: {reason}") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{group}={entry.name}: {reason}") from error

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -22,7 +22,8 @@ from experiments.record.provenance import now, provenance
 from experiments.record.schema import DIVERGED, FINISHED, MEASURED, complete
 from experiments.run import build
 from experiments.run.device import device_name, resolve_device, resolve_precision
-from experiments.run.recorder import Scribe
+from experiments.run.recorder import Recorder
+from experiments.run.schema import RunConfig
 from experiments.run.trainer import Diverged, Trainer
 from experiments.run.validate import validate
 from experiments.seeding import stream
@@ -32,15 +33,17 @@ log = logging.getLogger(__name__)
 
 def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     """Run a composed configuration, without Hydra's own part; see :func:`run_cell`."""
-    return run_cell(OmegaConf.to_container(cfg, resolve=True), folder)
+    plain = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
+    return run_cell(RunConfig.from_plain(plain), folder)
 
 
-def run_cell(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+def run_cell(config: RunConfig, folder: Path, *, warn: bool = True) -> dict[str, Any]:
     """Train what ``config`` describes, or go on where a killed run stopped, or find it finished.
 
     Args:
-        config: A resolved configuration, as plain values.
+        config: The run's configuration.
         folder: The run folder.
+        warn: Whether to say what looks like a mistake; a sweep has said it when it began.
 
     Returns:
         The run's row of the runs table, also in the folder's result.json.
@@ -50,30 +53,30 @@ def run_cell(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         Interrupted: The process was asked to stop; the same call goes on.
     """
     validate(config)
-    run_id, probe = identity(config), config["probe"]["name"]
-    place = config["results_dir"], config["name"]
+    plain, probe = config.plain(), config.probe.name
+    run_id, place = identity(plain), (config.results_dir, config.name)
     row = stored_row(folder, run_id, probe, tables.committed(*place))
     if row is not None:
         with suppress(OSError):
             folder.rmdir()  # Hydra made it, and the row is in the committed table
         log.info("already finished: %s", folder if folder.exists() else tables.file(*place))
         return row
-    warning = build.check(config)
-    device = resolve_device(config["device"])
-    files = RunWriter(folder, config, run_id)
-    if warning:
-        logging.getLogger("experiments.run.decay_lint").warning("%s", warning)
+    doubt = build.rehearse(config)
+    device = resolve_device(config.device)
+    files = RunWriter(folder, plain, run_id)
+    if doubt and warn:
+        log.warning("%s", doubt)
     with files.held(), interrupt.listening():
         ended_meanwhile = stored_row(folder, run_id, probe)
         return ended_meanwhile or _attempt(config, run_id, files, device)
 
 
 def _attempt(
-    config: dict[str, Any], run_id: str, files: RunWriter, device: torch.device
+    config: RunConfig, run_id: str, files: RunWriter, device: torch.device
 ) -> dict[str, Any]:
     """Train, and leave the reason in the folder if that fails."""
-    if config["threads"] is not None:
-        torch.set_num_threads(config["threads"])
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
     try:
         return _train(config, run_id, files, device)
     except Interrupted:
@@ -84,10 +87,10 @@ def _attempt(
 
 
 def _train(
-    config: dict[str, Any], run_id: str, files: RunWriter, device: torch.device
+    config: RunConfig, run_id: str, files: RunWriter, device: torch.device
 ) -> dict[str, Any]:
     started = time.monotonic()
-    precision = resolve_precision(config["precision"], device)
+    precision = resolve_precision(config.precision, device)
     trainer = build.build_trainer(config, build.build_task(config), device, files.append_probe)
     task, budget = trainer.task, trainer.budget
     row = describe(config, run_id) | {
@@ -98,25 +101,26 @@ def _train(
         "eta_sum": build.eta_sum(trainer.eta, trainer.weight_decay_scale),
     }
     if trainer.observer is not None:
-        row["probe"] = config["probe"]["name"]
+        row["probe"] = config.probe.name
+    plain = config.plain()
     make_tracker = build.build_tracker(config)
     tracker = make_tracker(
-        folder=files.path, id=run_id, name=cell_name(config), group=config["name"],
-        job_type="train", tags=[row["optim"]], config=config,
+        folder=files.path, id=run_id, name=cell_name(plain), group=config.name,
+        job_type="train", tags=[row["optim"]], config=plain,
     )  # fmt: skip
-    bar = progress_bar(budget.steps, "step", disable=not config["progress"])
+    bar = progress_bar(budget.steps, "step", disable=not config.progress)
     with logging_redirect_tqdm(), tracker, bar:
-        watched = "none" if trainer.observer is None else json.dumps(config["probe"])
+        watched = "none" if trainer.observer is None else json.dumps(plain["probe"])
         conditions = {"data": task.fingerprint, "precision": precision, "probe": watched}
-        scribe = Scribe(
-            files, tracker, bar, config["checkpoint_every"], conditions, started,
+        recorder = Recorder(
+            files, tracker, bar, config.checkpoint_every, conditions, started,
             provenance=provenance(device_name(device), precision),
         )  # fmt: skip
-        scribe.resume(trainer)
-        row |= _outcome(trainer, scribe)
-        if config["progress"] and row["status"] == FINISHED:
+        recorder.resume(trainer)
+        row |= _outcome(trainer, recorder)
+        if config.progress and row["status"] == FINISHED:
             _write_sample(trainer, row, files)
-        row |= scribe.provenance | {"seconds": round(scribe.seconds(), 3), "date": now()}
+        row |= recorder.provenance | {"seconds": round(recorder.seconds(), 3), "date": now()}
         row = complete(row)
         tracker.finish(row)
     files.finish(row)
@@ -136,30 +140,32 @@ def summarize(row: Mapping[str, Any], folder: Path) -> str:
     return line if sample is None else f"{sample}\n{line}"
 
 
-def describe(config: dict[str, Any], run_id: str) -> dict[str, Any]:
+def describe(config: RunConfig, run_id: str) -> dict[str, Any]:
     """Return the columns of a row that the configuration alone decides."""
-    row = {key: config[key]["name"] for key in ("task", "model", "optim", "schedule", "decay")}
-    row |= {key: config[key] for key in ("no_decay", "lr", "wd", "batch_size", "seed")}
-    row |= {"id": run_id, "experiment": config["name"], "convention": config["optim"]["convention"]}
-    return row | settings(config)
+    groups, keys = ("task", "model", "optim", "schedule", "decay"), ("lr", "wd", "batch_size")
+    row = {group: getattr(config, group).name for group in groups}
+    row |= {key: getattr(config, key) for key in ("no_decay", *keys, "seed")}
+    row |= {"id": run_id, "experiment": config.name, "convention": config.optim.convention}
+    return row | settings(config.plain())
 
 
 @torch.inference_mode()
 def _write_sample(trainer: Trainer, final: Mapping[str, float], files: RunWriter) -> None:
-    """Leave in the folder what the task has to read, if anything: the same for the same run."""
-    if trainer.task.epilogue is None:
+    """Leave in the folder the task's sample of what was learnt: the same for the same run."""
+    write_sample = trainer.task.write_sample
+    if write_sample is None:
         return
     trainer.model.eval()
     with trainer.autocast():
-        text = trainer.task.epilogue(trainer.model, final, stream(trainer.seed, "sample"))
+        text = write_sample(trainer.model, final, stream(trainer.seed, "sample"))
     files.write_sample(text + "\n")
 
 
-def _outcome(trainer: Trainer, scribe: Scribe) -> dict[str, Any]:
+def _outcome(trainer: Trainer, recorder: Recorder) -> dict[str, Any]:
     try:
-        final = trainer.run(scribe)
+        final = trainer.run(recorder)
     except Diverged as reason:
-        log.warning("%s diverged: %s", scribe.files.path.name, reason)
-        scribe.log({"diverged": 1.0}, trainer.step)
+        log.warning("%s diverged: %s", recorder.files.path.name, reason)
+        recorder.log({"diverged": 1.0}, trainer.step)
         return {"status": DIVERGED}
     return {"status": FINISHED} | {k: v for k, v in final.items() if k in MEASURED}

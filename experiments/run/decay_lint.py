@@ -9,27 +9,27 @@ And it looks at restarts: a budget that ends inside one ends at a learning rate 
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
 
+from experiments.run.schema import Entry, RunConfig
 from optim.schedule import Schedule
 
 #: Total shrink below which a decay hardly acts, and above which it leaves nothing of a weight.
 FAINT, FATAL = 0.01, 20.0
 
 
-def lint(config: Mapping[str, Any], etas: float, normalizer: float) -> str | None:
+def lint(config: RunConfig, etas: float, normalizer: float) -> str | None:
     """Return one line that warns of a run's weight decay, or None if nothing is wrong with it.
 
     Args:
-        config: The run's configuration, as plain values.
+        config: The run's configuration.
         etas: sum(eta_t) over the budget.
         normalizer: sqrt(b / (B T)) of Appendix B.1, what normalized decay is multiplied by.
     """
-    wd, optim = config["wd"], config["optim"]
-    unit = etas * _share(optim, config["lr"])
-    if config["decay"]["name"] == "normalized":
+    wd, optim = config.wd, config.optim
+    unit = etas * _share(optim, config.lr)
+    if config.decay.name == "normalized":
         unit *= normalizer
     shrink = unit * wd
     bounded = _adaptive_l2(optim)
@@ -50,7 +50,7 @@ def lint(config: Mapping[str, Any], etas: float, normalizer: float) -> str | Non
         f"; what acts lies between wd={FAINT / unit:.1g}"
         + ("" if bounded else f" and wd={FATAL / unit:.1g}")
     )  # fmt: skip
-    return f"wd={wd:g} under optim={optim['name']}: over the whole run {effect}{advice}"
+    return f"wd={wd:g} under optim={optim.name}: over the whole run {effect}{advice}"
 
 
 @lru_cache(maxsize=64)
@@ -73,27 +73,27 @@ def cut_restart(schedule: Schedule, steps_per_epoch: int) -> str | None:
     )
 
 
-def _share(optim: Mapping[str, Any], lr: float) -> float:
+def _share(optim: Entry, lr: float) -> float:
     """Return what a step at eta = 1 takes of a weight, per unit of wd, where no gradient acts."""
-    if optim["convention"] == "decoupled":
+    if optim.convention == "decoupled":
         return 1.0
-    if optim["convention"] == "lr_coupled":
+    if optim.convention == "lr_coupled":
         return lr
     if _adaptive_l2(optim):
         return lr / optim.get("eps", 1e-8)
     return lr / (1 - optim.get("momentum", 0.0))
 
 
-def _adaptive_l2(optim: Mapping[str, Any]) -> bool:
-    return optim["convention"] == "l2" and "sgd" not in optim["name"]
+def _adaptive_l2(optim: Entry) -> bool:
+    return optim.convention == "l2" and "sgd" not in optim.name
 
 
 def _readings(
-    config: Mapping[str, Any], etas: float, normalizer: float
+    config: RunConfig, etas: float, normalizer: float
 ) -> Iterator[tuple[str, str, float]]:
     """Yield what else the number could be: its name, the override to type, the total shrink."""
-    wd, lr, optim = config["wd"], config["lr"], config["optim"]
-    convention, normalized = optim["convention"], config["decay"]["name"] == "normalized"
+    wd, lr, optim = config.wd, config.lr, config.optim
+    convention, normalized = optim.convention, config.decay.name == "normalized"
     if convention == "decoupled" and normalized:
         yield "raw lambda", "decay=raw", etas * wd
     elif convention == "decoupled":

@@ -21,7 +21,7 @@ SHARE = 0.02
 
 
 @dataclass
-class Scribe:
+class Recorder:
     """Writes what the loop learns to the folder and its mirror.
 
     Attributes:
@@ -44,8 +44,11 @@ class Scribe:
     started: float
     before: float = 0.0
     provenance: dict[str, str | int] = field(default_factory=dict)
-    _saved: float = field(default_factory=time.monotonic)
-    _cost: float = 0.0
+    _saved: float = field(init=False)  # when, by the same clock
+    _cost: float = field(init=False, default=0.0)  # seconds that the last checkpoint took
+
+    def __post_init__(self) -> None:
+        self._saved = time.monotonic()
 
     def seconds(self) -> float:
         """Seconds spent in this run, earlier attempts included up to their last checkpoint."""

@@ -1,7 +1,9 @@
 """The training loop: a pure function of its arguments that can stop and go on at any step."""
 
+import functools
 import math
-from collections.abc import Callable, Iterator
+import operator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -11,11 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
+from experiments.models.base import DrawsNumbers
 from experiments.seeding import stream
 from experiments.tasks import Examples, Task
 
-#: Steps between two looks at whether the loss is still a number (one look is one GPU sync).
-LOOK_EVERY = 20
+#: Steps between two checks that the loss is still a number; each waits once for a GPU.
+CHECK_EVERY = 20
 EVALUATION_BATCH = 2048  # predictions
 
 
@@ -25,7 +28,7 @@ class Diverged(Exception):
 
 @dataclass(frozen=True)
 class Budget:
-    """How long to train and how often to look.
+    """How long to train and how often to evaluate.
 
     Attributes:
         steps: Optimizer steps of the whole run.
@@ -42,8 +45,8 @@ class Budget:
     eval_train: bool = False
 
 
-class Scribe(Protocol):
-    """Where the loop leaves what it learns."""
+class Callbacks(Protocol):
+    """What the loop calls as it goes; :class:`experiments.run.recorder.Recorder` keeps a run."""
 
     def log(self, metrics: dict[str, float], step: int) -> None:
         """Keep the metrics measured after ``step`` steps."""
@@ -79,8 +82,8 @@ class Trainer:
     """Everything that moves during a run, and how to move it by one step.
 
     Attributes:
-        model: The network, on the device. One that draws numbers while it trains has an attribute
-            ``generator``, which each step sets to the CPU generator that it must draw from.
+        model: The network, on the device. One that :class:`DrawsNumbers` gets a generator of its
+            own for each step.
         task: The examples, on the device.
         optimizer: Holds alpha in ``initial_lr`` of each group, as LambdaLR would leave it.
         eta: The schedule multiplier, a function of the step (0-based).
@@ -106,19 +109,18 @@ class Trainer:
     observer: Observer | None = None
     forward: Callable[[Tensor], Tensor] | None = None
     step: int = 0
-    _recent: Tensor = field(init=False)
-    _loss_sum: Tensor = field(init=False)
+    _recent: Tensor = field(init=False)  # losses since the last check
+    _loss_sum: Tensor = field(init=False)  # of the batches since the last evaluation
     _order: tuple[int, Tensor] = field(init=False, default=(-1, torch.empty(0)))
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._device = self.task.test.labels.device
-        self._recent = torch.zeros(LOOK_EVERY, device=self._device)
+        self._recent = torch.zeros(CHECK_EVERY, device=self._device)
         self._loss_sum = torch.zeros((), device=self._device)
         self._scale = torch.tensor(self.loss_scale, device=self._device)
         for group in self.optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
         self._base_decay = [group["weight_decay"] for group in self.optimizer.param_groups]
-        self._draws = hasattr(self.model, "generator")
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a checkpoint must hold; random numbers follow from the step."""
@@ -140,25 +142,36 @@ class Trainer:
         if self.observer is not None:
             self.observer.load_state_dict(state["observer"])
 
-    def run(self, scribe: Scribe) -> dict[str, float]:
+    def run(self, callbacks: Callbacks) -> dict[str, float]:
         """Train to the end of the budget and return the final metrics.
 
         Raises:
             Diverged: The loss is no longer a number.
         """
-        while self.step < self.budget.steps:
-            self._train_step()
-            if self.step % LOOK_EVERY == 0 or self.step == self.budget.steps:
-                self._look()
-                scribe.progress(self.step)
-            if self.step < self.budget.steps and self.step % self.budget.eval_steps == 0:
-                also = self._evaluate_all() if self.budget.eval_train else {}
-                scribe.log(self._metrics() | also, self.step)
-            if scribe.checkpoint_due():
-                scribe.checkpoint(self.state_dict())
-        final = self._metrics() | self._evaluate_all()
-        scribe.log(final, self.step)
+        for step in self.steps():
+            last = step == self.budget.steps
+            if step % CHECK_EVERY == 0 or last:
+                callbacks.progress(step)
+            if step % self.budget.eval_steps == 0 and not last:
+                also = self._evaluate_others() if self.budget.eval_train else {}
+                callbacks.log(self._metrics() | also, step)
+            if callbacks.checkpoint_due():
+                callbacks.checkpoint(self.state_dict())
+        final = self._metrics() | self._evaluate_others()
+        callbacks.log(final, self.step)
         return final
+
+    def steps(self) -> Iterator[int]:
+        """Take the steps that are left of the budget; yield after each how many are done.
+
+        Raises:
+            Diverged: The loss is no longer a number, as is found out every so many steps.
+        """
+        while self.step < self.budget.steps:
+            self.train_step()
+            if self.step % CHECK_EVERY == 0 or self.step == self.budget.steps:
+                self._check_losses()
+            yield self.step
 
     def batch(self, step: int) -> Examples:
         """Return the prepared training batch of a step: a function of the seed and the step."""
@@ -183,13 +196,14 @@ class Trainer:
         size = self.budget.batch_size
         return self._order[1][place * size : (place + 1) * size]
 
-    def _train_step(self) -> None:
+    def train_step(self) -> None:
+        """Take one step, without waiting for the device."""
         eta, scale = self.eta(self.step), self.weight_decay_scale(self.step)
         for group, base in zip(self.optimizer.param_groups, self._base_decay, strict=True):
             group["lr"] = group["initial_lr"] * eta
             group["weight_decay"] = base * scale
         batch = self.batch(self.step)
-        if self._draws:
+        if isinstance(self.model, DrawsNumbers) and self.model.draws_numbers:
             self.model.generator = stream(self.seed, "network", self.step)
         with self.autocast():
             logits = (self.forward or self.model)(batch.inputs)
@@ -201,13 +215,13 @@ class Trainer:
         self.optimizer.step()
         if self.observer is not None:
             self.observer.after_step(self.step)
-        self._recent[self.step % LOOK_EVERY] = loss.detach()
+        self._recent[self.step % CHECK_EVERY] = loss.detach()
         self._loss_sum += loss.detach()
         self.step += 1
 
-    def _look(self) -> None:
-        """Raise if a loss since the last look is no longer a number."""
-        first = self.step - 1 - (self.step - 1) % LOOK_EVERY
+    def _check_losses(self) -> None:
+        """Raise if a loss since the last check is no longer a number."""
+        first = self.step - 1 - (self.step - 1) % CHECK_EVERY
         for step, loss in enumerate(self._recent[: self.step - first].tolist(), start=first + 1):
             if not math.isfinite(loss):
                 raise Diverged(f"the loss became {loss} at step {step} of {self.budget.steps}")
@@ -224,34 +238,47 @@ class Trainer:
             "eta": eta,
             "batch_loss": batch_loss,
         }
-        return metrics | self._evaluate("test", self.task.test)
+        return metrics | self.evaluate("test", self.task.test)
 
-    def _evaluate_all(self) -> dict[str, float]:
+    def _evaluate_others(self) -> dict[str, float]:
+        """Return error and loss on the training set and, if there is one, the validation set."""
         sets = {"train": self.task.train.measured(), "val": self.task.validation}
         results: dict[str, float] = {}
         for name, examples in sets.items():
             if examples is not None:
-                results |= self._evaluate(name, examples)
+                results |= self.evaluate(name, examples)
         return results
 
     @torch.inference_mode()
-    def _evaluate(self, name: str, examples: Examples) -> dict[str, float]:
-        """Return error in percent and loss in nats over a set, in evaluation mode."""
+    def evaluate(self, name: str, examples: Examples) -> dict[str, float]:
+        """Measure a set in evaluation mode; the device need not know double precision.
+
+        Returns:
+            ``NAME_error``, percent of the predictions, and ``NAME_loss``, nats a prediction.
+
+        Raises:
+            Diverged: The loss is no number.
+        """
         self.model.eval()
-        loss = torch.zeros((), device=self._device, dtype=torch.float64)
+        losses = []
         wrong = torch.zeros((), device=self._device, dtype=torch.int64)
         for part in _parts(examples):
             with self.autocast():
                 logits = self.model(self.task.prepare(part.inputs))
             logits, labels = logits.float().flatten(0, -2), part.labels.flatten()
-            loss += F.cross_entropy(logits, labels, reduction="sum")
+            losses.append(F.cross_entropy(logits, labels, reduction="sum"))
             wrong += self.task.errors(logits, labels)
         self.model.train()
         predictions = examples.predictions()
-        mean_loss = loss.item() / predictions
+        mean_loss = add_up(torch.stack(losses).tolist()) / predictions
         if not math.isfinite(mean_loss):
             raise Diverged(f"the {name} loss is {mean_loss} after step {self.step}")
         return {f"{name}_error": 100 * wrong.item() / predictions, f"{name}_loss": mean_loss}
+
+
+def add_up(values: Iterable[float]) -> float:
+    """Return a sum, added from first to last; ``sum`` rounds otherwise from Python 3.12 on."""
+    return functools.reduce(operator.add, values, 0.0)
 
 
 def _parts(examples: Examples) -> Iterator[Examples]:

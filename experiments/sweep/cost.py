@@ -1,12 +1,11 @@
 """What a sweep costs: its operations, counted by torch, and its hours, from steps timed here."""
 
 import copy
-import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from operator import attrgetter
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -15,17 +14,17 @@ from experiments.errors import UserError
 from experiments.progress import progress_bar
 from experiments.run import build
 from experiments.run.device import device_name, resolve_device, resolve_precision
+from experiments.run.schema import RunConfig
 from experiments.run.trainer import Diverged, Trainer
 from experiments.sweep import grid
 from experiments.sweep.slots import slots
+from experiments.tasks import Task
 
 SECONDS = 10.0  # that the steps of each kind of cell are timed
 #: What decides how long a step takes; cells that agree on it are of one kind.
-DECISIVE = ("task", "model", "optim", "no_decay", "batch_size", "precision", "compile", "threads")
+PACE = ("task", "model", "optim", "no_decay", "batch_size", "precision", "compile", "threads")
 #: Tasks that make noise of the size of their data where a configuration names no data.
 IMAGES = ("experiments.tasks.cifar.cifar", "experiments.tasks.imagenet32.imagenet32")
-
-Config = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -84,21 +83,22 @@ def report(name: str, seconds: float = SECONDS) -> str:
     """
     if name == "???":
         raise UserError("give experiment=NAME")
-    jobs = grid.jobs(name)
-    device = resolve_device(jobs[0]["device"])
-    alike: dict[str, list[Config]] = {}
-    for job in jobs:
-        alike.setdefault(json.dumps([job[key] for key in DECISIVE]), []).append(job)
+    cells = [RunConfig.from_plain(job) for job in grid.jobs(name)]
+    first = cells[0]
+    device = resolve_device(first.device)
+    alike: dict[tuple[object, ...], list[RunConfig]] = {}
+    for cell in cells:
+        alike.setdefault(attrgetter(*PACE)(cell), []).append(cell)
     kinds = []
     with progress_bar(len(alike), "kind") as bar:
-        for cells in alike.values():
-            kinds.append(price(cells, device, seconds))
+        for of_a_kind in alike.values():
+            kinds.append(price(of_a_kind, device, seconds))
             bar.update()
-    processes = min(len(slots(jobs[0]["device"], "auto", 1)), len(jobs))
-    return text(name, kinds, processes, _conditions(jobs[0], device, seconds))
+    processes = min(len(slots(first.device, "auto", 1)), len(cells))
+    return text(name, kinds, processes, _conditions(first, device, seconds))
 
 
-def price(cells: Sequence[Config], device: torch.device, seconds: float) -> Kind:
+def price(cells: Sequence[RunConfig], device: torch.device, seconds: float) -> Kind:
     """Return what cells of one kind have to do, and how long a step of theirs takes."""
     first = cells[0]
     trainer = _trainer(first, device)
@@ -106,21 +106,21 @@ def price(cells: Sequence[Config], device: torch.device, seconds: float) -> Kind
     steps, trained, evaluated = (
         sum(part) for part in zip(*(needed(cell, operations) for cell in cells), strict=True)
     )
-    name = " ".join(first[group]["name"] for group in ("task", "model", "optim"))
+    name = " ".join(entry.name for entry in (first.task, first.model, first.optim))
     pace = seconds_per_step(trainer, seconds)
     return Kind(name, len(cells), steps, trained, evaluated, pace)
 
 
-def _trainer(config: Config, device: torch.device) -> Trainer:
+def _trainer(config: RunConfig, device: torch.device) -> Trainer:
     """Return what a run in a sweep would train with, on noise where that suffices."""
     if device.type == "cpu":
-        torch.set_num_threads(config["threads"] or 1)
+        torch.set_num_threads(config.threads or 1)
     return build.build_trainer(config, _task(config), device)
 
 
-def _task(config: Config) -> Any:
-    noise = {"data_dir": None} if config["task"]["_target_"] in IMAGES else {}
-    return build.build_task({**config, **noise})
+def _task(config: RunConfig) -> Task:
+    noise = {"data_dir": None} if config.task.target in IMAGES else {}
+    return build.build_task(config, **noise)
 
 
 def count(trainer: Trainer) -> Operations:
@@ -138,7 +138,7 @@ def count(trainer: Trainer) -> Operations:
     )
 
 
-def needed(config: Config, operations: Operations) -> tuple[int, float, float]:
+def needed(config: RunConfig, operations: Operations) -> tuple[int, float, float]:
     """Return the steps of a run, their operations, and those of its evaluations.
 
     The test set is read at every evaluation, training and validation set at the end unless the run
@@ -147,68 +147,40 @@ def needed(config: Config, operations: Operations) -> tuple[int, float, float]:
     task = _task(config)
     budget = build.build_budget(config, task)
     examples = budget.steps / budget.steps_per_epoch * len(task.train)
-    looks = (budget.steps - 1) // budget.eval_steps + 1
-    others = len(task.train.measured()) + config["validation_size"]
-    read = looks * len(task.test) + (looks if budget.eval_train else 1) * others
+    evaluations = (budget.steps - 1) // budget.eval_steps + 1
+    others = len(task.train.measured()) + config.validation_size
+    read = evaluations * len(task.test) + (evaluations if budget.eval_train else 1) * others
     trained = examples * operations.step / budget.batch_size
     return budget.steps, trained, read * operations.example
-
-
-class _Enough(Exception):
-    """The steps have been timed for long enough."""
-
-
-class _Stopwatch:
-    """Times the steps of a training loop, the first left out, and ends it."""
-
-    def __init__(self, seconds: float, clock: Callable[[], float], wait: Callable[[], None]):
-        self._seconds, self._clock, self._wait = seconds, clock, wait
-        self._started: float | None = None
-        self._steps = 0
-        self.step_seconds = 0.0
-
-    def checkpoint_due(self) -> bool:
-        """Look at the clock; the loop asks after every step."""
-        if self._started is None:
-            self._wait()
-            self._started = self._clock()
-            return False
-        self._steps += 1
-        if self._clock() - self._started >= self._seconds:
-            self._wait()
-            self.step_seconds = (self._clock() - self._started) / self._steps
-            raise _Enough
-        return False
-
-    def progress(self, step: int) -> None:
-        """Nobody watches."""
-
-    def log(self, metrics: dict[str, float], step: int) -> None:
-        """Nothing is kept."""
-
-    def checkpoint(self, state: dict[str, Any]) -> None:
-        """Nothing is saved."""
 
 
 def seconds_per_step(
     trainer: Trainer, seconds: float, clock: Callable[[], float] = time.perf_counter
 ) -> float:
-    """Train, without evaluating, for so many seconds; return those of a step."""
-    forever = 10**9
-    trainer.budget = replace(trainer.budget, steps=forever, eval_steps=forever)
+    """Train, without evaluating, for so many seconds; return those of a step, the first left out.
+
+    Raises:
+        UserError: The loss is no longer a number.
+    """
+    trainer.budget = replace(trainer.budget, steps=10**9)  # more than there is time for
     device = trainer.task.test.labels.device
     wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-    watch = _Stopwatch(seconds, clock, wait)
+    steps, timed = trainer.steps(), 0
     try:
-        trainer.run(watch)
-    except _Enough:
-        return watch.step_seconds
+        next(steps)
+        wait()
+        started = clock()
+        while clock() - started < seconds:
+            next(steps)
+            timed += 1
+        wait()
+        return (clock() - started) / timed
     except Diverged as reason:
         raise UserError(f"the steps cannot be timed: {reason}") from reason
 
 
-def _conditions(config: Config, device: torch.device, seconds: float) -> str:
-    precision = resolve_precision(config["precision"], device)
+def _conditions(config: RunConfig, device: torch.device, seconds: float) -> str:
+    precision = resolve_precision(config.precision, device)
     told = f"{device_name(device)}, {precision}, one process, {seconds:g} seconds of each kind"
     if device.type == "cuda":
         used, what = torch.cuda.max_memory_allocated(device), "of the GPU's memory"

@@ -14,10 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import connection, resource_tracker
 from pathlib import Path
-from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 from pebble.common import process_exit
@@ -28,8 +27,9 @@ from experiments.interrupt import Interrupted
 from experiments.record import failure
 from experiments.record.folder import write_failure
 from experiments.record.lock import Busy
+from experiments.run.schema import RunConfig
 
-Cell = tuple[dict[str, Any], Path]  # a resolved configuration and its run folder
+Cell = tuple[RunConfig, Path]  # a configuration and its run folder
 POLL = 0.3  # seconds between two looks at whether to stop
 
 
@@ -94,7 +94,7 @@ def _in_one_pool(
         while waiting or running:
             while waiting and free:
                 (index, (config, folder)), device = waiting.popleft(), free.popleft()
-                cell = (index, config | {"device": device}, folder)
+                cell = (index, replace(config, device=device), folder)
                 with interrupt.blocked():  # in what starts here, until it can take them
                     running[pool.schedule(_run, cell)] = index, device
             done, _ = wait(running, POLL, FIRST_COMPLETED)
@@ -146,23 +146,19 @@ def _begin() -> None:
     """Make a process ready for cells; pebble has it ignore Ctrl-C, which the parent decides on."""
     os.environ["OMP_NUM_THREADS"] = "1"  # read by OpenMP and MKL when torch brings them in
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    logging.getLogger("experiments.run.decay_lint").setLevel(
-        logging.ERROR
-    )  # said when cells were checked
     signal.signal(signal.SIGTERM, lambda number, frame: process_exit(128 + number))
     threading.Thread(target=_follow_parent, name="parent", daemon=True).start()
     interrupt.unblock()
 
 
-def _run(index: int, config: dict[str, Any], folder: Path) -> Outcome:
-    config = config | {"threads": config["threads"] or 1, "progress": False}
+def _run(index: int, config: RunConfig, folder: Path) -> Outcome:
+    config = replace(config, threads=config.threads or 1, progress=False)
     try:
-        from experiments.run.cell import (
-            run_cell,  # takes seconds, in which there is nothing to save
-        )
+        # takes seconds, in which there is nothing to save
+        from experiments.run.cell import run_cell
 
         with interrupt.listening():
-            return Outcome(index, test_error=run_cell(config, folder)["test_error"])
+            return Outcome(index, test_error=run_cell(config, folder, warn=False)["test_error"])
     except Interrupted as stop:
         process_exit(stop.code)  # of a SystemExit pebble would make a result
     except Busy as error:

@@ -84,9 +84,10 @@ class Task:
         validation: Examples carved from the training set, or None.
         top: A prediction is an error if the label is not among so many likeliest classes; 5 makes
             every error that is reported a top-5 error.
-        offers: Arguments that a network may take besides (``size``, the side of the images).
-        epilogue: What to read at the end of a single run, given the trained network in evaluation
-            mode, its final metrics, and a CPU generator; None where there is nothing to read.
+        network_options: Arguments that a network may take besides (``size``, the side of the
+            images).
+        write_sample: Returns a text that shows what a run has learnt, given the trained network in
+            evaluation mode, its final metrics, and a CPU generator; None where there is none.
     """
 
     train: Examples | Sampled
@@ -97,8 +98,8 @@ class Task:
     fingerprint: str
     validation: Examples | None = None
     top: int = 1
-    offers: Mapping[str, int] = field(default_factory=dict)
-    epilogue: Callable[[nn.Module, Mapping[str, float], torch.Generator], str] | None = None
+    network_options: Mapping[str, int] = field(default_factory=dict)
+    write_sample: Callable[[nn.Module, Mapping[str, float], torch.Generator], str] | None = None
 
     def errors(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Count the wrong predictions, a whole number (): logits (..., classes), labels (...)."""

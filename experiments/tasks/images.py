@@ -63,7 +63,7 @@ def image_task(
         augment=partial(flip_and_crop, flip=flip, padding=padding) if flip or padding else None,
         fingerprint=images.fingerprint,
         top=top,
-        offers={"size": images.train.shape[1] // pool},
+        network_options={"size": images.train.shape[1] // pool},
     )
 
 

@@ -119,12 +119,12 @@ def _task(
         test=test.measured(),
         network={
             **{"vocabulary": classes, "positions": context, "classes": classes},
-            **{"causal": not masked, "every": True},
+            **{"causal": not masked, "all_positions": True},
         },
         prepare=nn.Identity(),
         augment=None,
         fingerprint=checksum[:16],
-        epilogue=partial(_epilogue, alphabet=alphabet + MASK, show=show),
+        write_sample=partial(_write_sample, alphabet=alphabet + MASK, show=show),
     )
 
 
@@ -208,7 +208,7 @@ def hide(tokens: Tensor, mask: int, generator: torch.Generator) -> Examples:
     return Examples(torch.where(chosen, shown, tokens), tokens.masked_fill(~chosen, IGNORED))
 
 
-def _epilogue(
+def _write_sample(
     model: nn.Module,
     final: Mapping[str, float],
     generator: torch.Generator,

@@ -11,6 +11,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from experiments.errors import UserError
 from experiments.progress import progress_bar
+from experiments.run.schema import RunConfig
 from experiments.sweep import pool
 from experiments.sweep.compose import Cell, compose
 from experiments.sweep.slots import at_least_one, slots
@@ -50,8 +51,8 @@ class LocalLauncher(Launcher):
         cells = compose(self.loader, job_overrides, self.config.hydra.overrides.hydra)
         if not cells:
             return []
-        work = [(cell.job, cell.folder) for cell in cells]
-        places = slots(cells[0].job["device"], self.jobs, self.jobs_per_gpu)
+        work = [(RunConfig.from_plain(cell.job), cell.folder) for cell in cells]
+        places = slots(work[0][0].device, self.jobs, self.jobs_per_gpu)
         results = [JobReturn(overrides=cell.overrides) for cell in cells]
         with logging_redirect_tqdm(), progress_bar(len(cells), "cell") as bar:
             for outcome in pool.run_cells(work, places, GRACE):

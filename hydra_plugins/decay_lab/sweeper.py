@@ -17,6 +17,7 @@ from experiments.errors import UserError
 from experiments.record import tables
 from experiments.record.folder import is_done
 from experiments.record.identity import identity
+from experiments.run.schema import RunConfig
 from experiments.sweep import grid
 from experiments.sweep.compose import Cell, compose
 from experiments.sweep.slurm.submission import add_to_plan
@@ -58,7 +59,8 @@ class GridSweeper(Sweeper):
         overrides = grid.combinations(self.params, self.grids, arguments)
         jobs = [[*preset, *cell] for cell in overrides]
         cells = compose(self.loader, jobs, self.config.hydra.overrides.hydra)
-        warnings = [text for text in [check(cell.job) for cell in cells] if text]
+        configs = [RunConfig.from_plain(cell.job) for cell in cells]
+        warnings = [text for text in map(check, configs) if text]
         if warnings:
             log.warning("%d of %d cells, as here: %s", len(warnings), len(cells), warnings[0])
         Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)

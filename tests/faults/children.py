@@ -67,10 +67,10 @@ def train(words, folder, before_step=None):
     """
     recorder.SHARE = 1e9  # a checkpoint after every step, whatever it costs
     os.fsync = lambda handle: None  # no power fails here, and a slow disk would take minutes
-    whole, step = trainer.Trainer.run, trainer.Trainer._train_step
+    whole, step = trainer.Trainer.run, trainer.Trainer.train_step
 
-    def kept(self, scribe):
-        final = whole(self, scribe)
+    def kept(self, callbacks):
+        final = whole(self, callbacks)
         weights = [p.detach().clone() for p in self.model.parameters()]
         torch.save(weights, f"{folder}.weights")
         return final
@@ -80,7 +80,7 @@ def train(words, folder, before_step=None):
             before_step(self.step)
         step(self)
 
-    trainer.Trainer.run, trainer.Trainer._train_step = kept, hooked
+    trainer.Trainer.run, trainer.Trainer.train_step = kept, hooked
     run(composed(*words), Path(folder))
 
 

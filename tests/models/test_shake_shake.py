@@ -1,13 +1,14 @@
+from dataclasses import replace
+
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from experiments.errors import UserError
 from experiments.models import ShakeShake
-from experiments.models.shake_shake import Block, Skip
+from experiments.models.shake_shake import ShakeBlock, Skip
 from experiments.run import trainer
 from experiments.seeding import stream
-from tests.tiny_runs import build_config, composed, make_trainer
+from tests.tiny_runs import build_config, make_trainer, run_config
 
 
 def images(size=16, batch=5):
@@ -39,7 +40,7 @@ def test_shake_shake_26_has_the_parameters_of_the_paper(width, millions):
 
 
 def test_evaluation_adds_the_mean_of_the_two_branches_to_the_stream():
-    block = Block(4, 4, 1).double().eval()
+    block = ShakeBlock(4, 4, 1).double().eval()
     x = torch.randn(3, 4, 8, 8, dtype=torch.float64)
     positive = x.clamp(min=0)
     expected = x + 0.5 * block.a(positive) + 0.5 * block.b(positive)
@@ -47,7 +48,7 @@ def test_evaluation_adds_the_mean_of_the_two_branches_to_the_stream():
 
 
 def test_a_block_that_changes_channels_rectifies_the_stream_before_its_skip_connection():
-    block = Block(4, 8, 2).eval()
+    block = ShakeBlock(4, 8, 2).eval()
     x = torch.randn(3, 4, 8, 8)
     assert torch.equal(block(x, None), block(x.clamp(min=0), None))
     assert not torch.equal(block(x, None), block(-x, None))
@@ -149,12 +150,12 @@ TINY_IMAGES = ("task=cifar10", "task.pool=4", "model=shake_shake_32d", "model.wi
 @pytest.fixture
 def config(fake_cifar, tmp_path):
     words = (*TINY_IMAGES, f"data_dir={fake_cifar}", f"cache_dir={tmp_path / 'cache'}")
-    return OmegaConf.to_container(composed("tracker=none", *words), resolve=True)
+    return run_config("tracker=none", *words)
 
 
 def steps(trainer, count):
     for _ in range(count):
-        trainer._train_step()
+        trainer.train_step()
 
 
 def weights(trainer):
@@ -164,7 +165,7 @@ def weights(trainer):
 def test_a_run_follows_from_its_seed_whatever_torch_s_own_generator_is_at(config):
     results = []
     for global_seed, seed in ((1, 0), (2, 0), (1, 7)):
-        trainer = make_trainer(config | {"seed": seed})
+        trainer = make_trainer(replace(config, seed=seed))
         torch.manual_seed(global_seed)
         steps(trainer, 3)
         results.append(weights(trainer))

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from experiments.errors import UserError
 from experiments.models import Transformer, VisionTransformer
-from experiments.models.block import TINY, Noise, attention
+from experiments.models.block import TINY, Dropout, attention
 from experiments.models.vision_transformer import patches
 from optim import parameter_groups
 from tests.tiny_runs import build_config, make_trainer
@@ -47,16 +47,17 @@ def assert_same(model, actual, expected):
 
 
 @pytest.mark.parametrize("positions", [3, TINY, TINY + 1])
-@pytest.mark.parametrize("every", [False, True])
+@pytest.mark.parametrize("all_positions", [False, True])
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("layers", [1, 2, 3])
-def test_transformer_computes_what_the_naive_one_does(positions, every, causal, layers):
+def test_transformer_computes_what_the_naive_one_does(positions, all_positions, causal, layers):
     torch.manual_seed(0)
-    shape = {"width": 16, "heads": 4, "layers": layers, "causal": causal, "every": every}
-    model = Transformer(11, positions, 7, **shape).double()
+    shape = {"width": 16, "heads": 4, "layers": layers}
+    answers = {"causal": causal, "all_positions": all_positions}
+    model = Transformer(11, positions, 7, **shape, **answers).double()
     tokens = torch.randint(0, 11, (8, positions))
     expected = model.head(naive(model, model.tokens(tokens), causal))
-    assert_same(model, model(tokens), expected if every else expected[:, -1])
+    assert_same(model, model(tokens), expected if all_positions else expected[:, -1])
 
 
 @pytest.mark.parametrize("patch", [2, 4])
@@ -94,7 +95,7 @@ def test_both_forms_of_attention_agree_in_single_precision(read, monkeypatch):
 @pytest.mark.parametrize("layers", [1, 3])
 def test_a_change_never_alters_what_is_said_before_it(positions, layers):
     torch.manual_seed(0)
-    model = Transformer(9, positions, 9, causal=True, every=True, width=16, layers=layers)
+    model = Transformer(9, positions, 9, causal=True, all_positions=True, width=16, layers=layers)
     tokens = torch.randint(0, 9, (2, positions))
     before = model(tokens)
     for place in range(positions):
@@ -107,7 +108,7 @@ def test_a_change_never_alters_what_is_said_before_it(positions, layers):
 
 def test_a_model_that_may_look_ahead_does():
     torch.manual_seed(0)
-    model = Transformer(9, 12, 9, every=True, width=16)
+    model = Transformer(9, 12, 9, all_positions=True, width=16)
     tokens = torch.randint(0, 9, (1, 12))
     changed = tokens.clone()
     changed[:, -1] = (changed[:, -1] + 1) % 9
@@ -116,7 +117,7 @@ def test_a_model_that_may_look_ahead_does():
 
 def test_a_shorter_input_gives_what_it_gives_at_the_start_of_a_longer_one():
     torch.manual_seed(0)
-    model = Transformer(9, 12, 9, causal=True, every=True, width=16, layers=2).double()
+    model = Transformer(9, 12, 9, causal=True, all_positions=True, width=16, layers=2).double()
     tokens = torch.randint(0, 9, (2, 12))
     torch.testing.assert_close(model(tokens[:, :7]), model(tokens)[:, :7])
 
@@ -148,7 +149,7 @@ def test_transformers_have_their_parameters():
     # tokens, places, blocks, norm, head
     modular = Transformer(48, 3, 47, width=64, heads=4, layers=1)
     assert parameters(modular) == 48 * 64 + 3 * 64 + BLOCK + 128 + 64 * 47 + 47
-    language = {"causal": True, "every": True, "layers": 2}
+    language = {"causal": True, "all_positions": True, "layers": 2}
     untied = Transformer(65, 64, 65, **language)
     assert parameters(untied) == 65 * 64 + 64 * 64 + 2 * BLOCK + 128 + 64 * 65 + 65
     tied = Transformer(65, 64, 65, **language, tied=True)
@@ -159,7 +160,7 @@ def test_transformers_have_their_parameters():
 
 def test_a_tied_head_is_the_table_of_tokens_and_starts_as_one():
     torch.manual_seed(0)
-    model = Transformer(500, 12, 500, every=True, tied=True)
+    model = Transformer(500, 12, 500, all_positions=True, tied=True)
     assert model.head.weight is model.tokens.weight
     assert model.head.weight.std().item() == pytest.approx(0.02, rel=0.05)
     with pytest.raises(UserError, match="model.tied needs .* got 7 outputs, 11 tokens"):
@@ -219,24 +220,24 @@ def test_a_patch_that_does_not_divide_the_image_is_refused(patch):
 
 def test_dropout_keeps_the_mean_and_drops_its_share():
     x = torch.ones(200, 500)
-    out = Noise(0.25, torch.Generator().manual_seed(0))(x)
+    out = Dropout(0.25, torch.Generator().manual_seed(0))(x)
     assert out.unique().tolist() == pytest.approx([0, 1 / 0.75])
     assert (out == 0).float().mean().item() == pytest.approx(0.25, abs=0.01)
-    assert Noise(0.0)(x) is x
+    assert Dropout(0.0)(x) is x
 
 
 def dropping():
     torch.manual_seed(0)
-    return Transformer(9, 12, 9, every=True, width=16, layers=2, dropout=0.3)
+    return Transformer(9, 12, 9, all_positions=True, width=16, layers=2, dropout=0.3)
 
 
 @pytest.mark.parametrize("length", [3, 12])
 def test_dropout_acts_on_the_embedding_and_on_what_every_part_adds(monkeypatch, length):
-    model = Transformer(9, length, 9, every=True, width=16, layers=2, dropout=0.3)
+    model = Transformer(9, length, 9, all_positions=True, width=16, layers=2, dropout=0.3)
     tokens = torch.zeros(1, length, dtype=torch.long)
     shapes = []
-    original = Noise.__call__
-    monkeypatch.setattr(Noise, "__call__", lambda s, x: shapes.append(x.shape) or original(s, x))
+    original = Dropout.__call__
+    monkeypatch.setattr(Dropout, "__call__", lambda s, x: shapes.append(x.shape) or original(s, x))
     model(tokens)
     assert shapes == [(1, length, 16)] * (1 + 2 * 2)
 
@@ -254,7 +255,7 @@ def test_dropout_is_a_function_of_the_generator_and_off_in_evaluation():
     first, second = model(tokens), model(tokens)
     assert not torch.equal(first, second)
     assert torch.equal(model.eval()(tokens), model(tokens))
-    assert not hasattr(Transformer(9, 12, 9), "generator")
+    assert not Transformer(9, 12, 9).draws_numbers
 
 
 def weights(trainer):
@@ -266,11 +267,11 @@ def test_a_run_with_dropout_goes_on_to_the_same_bits_whatever_torch_s_own_genera
     whole, first, second = (make_trainer(config) for _ in range(3))
     assert whole.model.dropout == 0.2
     for step in range(5):
-        whole._train_step()
+        whole.train_step()
         torch.manual_seed(step)
         if step < 2:
-            first._train_step()
+            first.train_step()
     second.load_state_dict(first.state_dict())
     for _ in range(3):
-        second._train_step()
+        second.train_step()
     assert torch.equal(weights(whole), weights(second))

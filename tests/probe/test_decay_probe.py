@@ -2,6 +2,7 @@
 
 import json
 from math import pi
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -98,7 +99,7 @@ def test_a_sweep_runs_a_cell_that_has_no_table_of_what_is_asked(in_tmp):
     run(composed(*WATCHED), in_tmp / "runs" / "b")
     (in_tmp / "runs" / "c").mkdir()
     for words, missing in ((TINY, [2]), (WATCHED, [0, 2])):
-        job = build_config(*words)
+        job = build_config(*words).plain()
         cells = [Cell((), job, in_tmp / "runs" / name) for name in "abc"]
         assert _missing(cells) == missing
     table = in_tmp / "results" / "adhoc" / "runs.csv"
@@ -122,6 +123,13 @@ def test_what_cannot_be_watched_is_refused_before_the_run(in_tmp, words, said):
     with pytest.raises(UserError, match=said):
         run(composed(*WATCHED, *words), in_tmp / "a")
     assert not (in_tmp / "a" / "probe.jsonl").exists()
+
+
+def test_a_device_without_double_precision_is_refused():
+    theta = torch.ones(2, requires_grad=True)
+    there = SimpleNamespace(device=torch.device("mps"))
+    with pytest.raises(UserError, match="double precision, which device=mps does not know"):
+        DecayProbe(Adam([theta]), {"layer": there}, 1, 0, print)
 
 
 def watch(optimizer, theta, gradients, **options):

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,10 @@ import torch
 
 from experiments.errors import UserError
 from experiments.record import provenance
-from experiments.run import build, trainer
+from experiments.run import build, cell, trainer
 from experiments.run.cell import run
 from tests.tiny_runs import (
     TINY,
-    Killed,
     build_config,
     composed,
     dying_at,
@@ -150,6 +150,19 @@ def test_a_run_killed_by_the_system_resumes_to_the_bit(in_tmp):
     assert result(in_tmp / "killed") == result(in_tmp / "whole")
 
 
+def test_a_configuration_is_validated_once_and_doubted_once(in_tmp, monkeypatch, caplog):
+    validated = []
+    for module in (build, cell):
+        monkeypatch.setattr(module, "validate", validated.append)
+    config = build_config("optim=adamw", "wd=0.9", "epochs=20")
+    cell.run_cell(config, in_tmp / "alone")
+    assert validated == [config]
+    assert [r.getMessage().split(":")[0] for r in caplog.records] == ["wd=0.9 under optim=adamw"]
+    caplog.clear()
+    cell.run_cell(config, in_tmp / "in_a_sweep", warn=False)
+    assert caplog.records == []
+
+
 def test_a_finished_run_is_not_repeated(in_tmp, monkeypatch):
     config = composed(*TINY)
     row = run(config, in_tmp / "a")
@@ -197,20 +210,15 @@ def test_a_run_that_diverges_ends_at_once_as_a_result(in_tmp, schedule):
     assert row["status"] == "diverged"
     assert row["test_error"] is None
     lines = (in_tmp / "a" / "metrics.jsonl").read_text().splitlines()
-    assert json.loads(lines[-1])["step"] <= trainer.LOOK_EVERY
+    assert json.loads(lines[-1])["step"] <= trainer.CHECK_EVERY
     assert json.loads((in_tmp / "a" / "result.json").read_text())["status"] == "diverged"
 
 
 def test_a_data_file_that_changed_since_the_checkpoint_is_refused(in_tmp, monkeypatch):
     config = composed(*TINY, "checkpoint_every=1e-9")
-    monkeypatch.setattr(trainer.Trainer, "_look", lambda self: (_ for _ in ()).throw(Killed))
-    with pytest.raises(Killed):
+    with dying_at(5, monkeypatch):
         run(config, in_tmp / "a")
-    monkeypatch.undo()
-    monkeypatch.chdir(in_tmp)
     original = build.build_task
-    from dataclasses import replace
-
     monkeypatch.setattr(build, "build_task", lambda c: replace(original(c), fingerprint="other"))
     with pytest.raises(UserError, match="the data changed"):
         run(config, in_tmp / "a")
@@ -232,7 +240,7 @@ def test_the_loss_scale_multiplies_gradients_and_no_metric(in_tmp, scale):
     gradients = []
     for words in ((), (f"loss_scale={scale}",)):
         trainer = make_trainer(build_config("lr=1e-9", "wd=0", *words))
-        trainer._train_step()
+        trainer.train_step()
         gradients.append([p.grad.clone() for p in trainer.model.parameters()])
         run(composed(*TINY, "lr=1e-9", "wd=0", *words), in_tmp / str(len(gradients)))
     assert all(torch.equal(scale * a, b) for a, b in zip(*gradients, strict=True))
@@ -248,7 +256,7 @@ def test_normalized_decay_takes_the_epochs_of_the_current_restart():
     per_epoch, size = trainer.budget.steps_per_epoch, len(trainer.task.train)
     seen = []
     for _ in range(trainer.budget.steps):
-        trainer._train_step()
+        trainer.train_step()
         seen.append(trainer.optimizer.param_groups[0]["weight_decay"])
     first, second = (0.5 * (8 / (size * epochs)) ** 0.5 for epochs in (2, 4))
     assert seen == pytest.approx([first] * 2 * per_epoch + [second] * 4 * per_epoch)
@@ -306,7 +314,7 @@ def test_the_sum_of_the_multipliers_follows_normalized_decay_through_its_restart
     trainer = make_trainer(build_config(*words))
     shrink = 0.0
     for _ in range(trainer.budget.steps):
-        trainer._train_step()
+        trainer.train_step()
         (group,) = trainer.optimizer.param_groups
         shrink += group["weight_decay"] * group["lr"] / group["initial_lr"]
     assert row["weight_decay"] * row["eta_sum"] == pytest.approx(shrink)

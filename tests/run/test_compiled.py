@@ -3,15 +3,16 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from experiments.errors import UserError
+from experiments.run.schema import Entry
 from experiments.run.validate import validate
-from tests.tiny_runs import TINY, build_config, composed, make_trainer
+from tests.tiny_runs import TINY, build_config, make_trainer, run_config
 
 ROOT = Path(__file__).parents[2]
 STEPS = 6
@@ -24,12 +25,12 @@ def images(folder):
     words = ("tracker=none", "task=cifar10", "task.pool=4", "model=shake_shake_32d",
              "model.width=2", "model.depth=8", "epochs=4", "batch_size=16", "warmup_epochs=0",
              f"data_dir={folder}", "cache_dir=cache")  # fmt: skip
-    return OmegaConf.to_container(composed(*words, "optim=sgdw", "lr=0.1"), resolve=True)
+    return run_config(*words, "optim=sgdw", "lr=0.1")
 
 
 def trained(trainer, to=STEPS):
     while trainer.step < to:
-        trainer._train_step()
+        trainer.train_step()
     return torch.cat([p.detach().flatten().clone() for p in trainer.model.state_dict().values()])
 
 
@@ -43,7 +44,7 @@ def test_a_compiled_run_agrees_with_one_that_is_not_and_goes_on_to_the_bit(
     plain = make_trainer(config)
     before = trained(plain, 0)
     expected = trained(plain)
-    config |= {"compile": True}
+    config = replace(config, compile=True)
     whole, half = make_trainer(config), make_trainer(config)
     weights = trained(whole)
     assert (weights - expected).norm() < TOLERANCE * expected.norm()
@@ -72,4 +73,4 @@ def test_what_cannot_be_compiled_is_refused():
     config = build_config("compile=true")
     validate(config)
     with pytest.raises(UserError, match=r"compile=true does not go with model.dropout=0\.1"):
-        validate(config | {"model": config["model"] | {"dropout": 0.1}})
+        validate(replace(config, model=Entry({**config.model, "dropout": 0.1})))

@@ -1,20 +1,18 @@
 """The linter, on numbers worked out by hand: 39,100 steps under a cosine sum to 19,550."""
 
 import pytest
-from omegaconf import OmegaConf
 
 from experiments.run import build
 from experiments.run.decay_lint import cut_restart, lint
 from optim import schedule
-from tests.tiny_runs import build_config, composed
+from tests.tiny_runs import build_config, run_config
 
 ETAS = 19_550.0  # the paper's 100 epochs of 391 steps
 NORMALIZER = (128 / (50_000 * 100)) ** 0.5  # 5.06e-3
 
 
 def warning(*words):
-    config = OmegaConf.to_container(composed("task=modular", *words), resolve=True)
-    return lint(config, ETAS, NORMALIZER)
+    return lint(run_config("task=modular", *words), ETAS, NORMALIZER)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from experiments import interrupt
 from experiments.interrupt import Interrupted, listening
 from experiments.record.folder import RunWriter
 from experiments.run import recorder
-from experiments.run.recorder import SHARE, Scribe
+from experiments.run.recorder import SHARE, Recorder
 from experiments.tracking.mirror import NoTracker
 from tests.tiny_runs import TINY, composed
 
@@ -41,14 +41,12 @@ def files(in_tmp):
         yield made
 
 
-def scribe_of(files, clock, every):
-    return Scribe(
-        files, NoTracker(), tqdm(disable=True), every, {"data": "hash"}, clock.now, _saved=clock.now
-    )
+def recorder_of(files, clock, every):
+    return Recorder(files, NoTracker(), tqdm(disable=True), every, {"data": "hash"}, clock.now)
 
 
 def test_a_checkpoint_is_due_after_its_interval(files, clock):
-    one = scribe_of(files, clock, 60)
+    one = recorder_of(files, clock, 60)
     clock.now += 59
     assert not one.checkpoint_due()
     clock.now += 2
@@ -58,7 +56,7 @@ def test_a_checkpoint_is_due_after_its_interval(files, clock):
 
 
 def test_checkpoints_that_take_long_are_written_less_often(files, clock, monkeypatch):
-    one = scribe_of(files, clock, 60)
+    one = recorder_of(files, clock, 60)
     save = files.checkpoints.save
 
     def slow(state):
@@ -74,7 +72,7 @@ def test_checkpoints_that_take_long_are_written_less_often(files, clock, monkeyp
 
 
 def test_a_request_to_stop_makes_one_due_at_once_and_then_stops(files, clock):
-    one = scribe_of(files, clock, 60)
+    one = recorder_of(files, clock, 60)
     with listening():
         os.kill(os.getpid(), signal.SIGTERM)
         assert one.checkpoint_due()
@@ -86,11 +84,11 @@ def test_a_request_to_stop_makes_one_due_at_once_and_then_stops(files, clock):
 
 
 def test_the_seconds_of_earlier_attempts_count_up_to_their_last_checkpoint(files, clock):
-    first = scribe_of(files, clock, 60)
+    first = recorder_of(files, clock, 60)
     clock.now += 100
     first.checkpoint({})
     clock.now += 1000  # lost, and away
-    second = scribe_of(files, clock, 60)
+    second = recorder_of(files, clock, 60)
     task = SimpleNamespace(test=SimpleNamespace(labels=torch.zeros(1)))
     budget = SimpleNamespace(steps=9)
     second.resume(SimpleNamespace(task=task, budget=budget, step=3, load_state_dict=dict))

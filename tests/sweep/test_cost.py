@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -57,7 +58,7 @@ def test_a_run_needs_its_steps_and_its_evaluations():
     assert evaluated == (3 * 25 + 20 + 4) * 3
     config = build_config("epochs=4", "batch_size=8", "eval_every=2")  # after 6 and 12
     assert needed(config, Operations(step=80, example=3))[2] == (2 * 25 + 24) * 3
-    assert needed(config | {"eval_train": True}, Operations(80, 3))[2] == 2 * (25 + 24) * 3
+    assert needed(replace(config, eval_train=True), Operations(80, 3))[2] == 2 * (25 + 24) * 3
 
 
 def test_steps_are_timed_without_the_first_and_without_evaluations(monkeypatch):
@@ -68,8 +69,8 @@ def test_steps_are_timed_without_the_first_and_without_evaluations(monkeypatch):
         now[0] += 3 if self.step else 100
         self.step += 1
 
-    monkeypatch.setattr(Trainer, "_train_step", step)
-    monkeypatch.setattr(Trainer, "_evaluate", None)  # calling it would fail
+    monkeypatch.setattr(Trainer, "train_step", step)
+    monkeypatch.setattr(Trainer, "evaluate", None)  # calling it would fail
     assert seconds_per_step(trainer, 10, clock=lambda: now[0]) == 3
     assert trainer.step == 1 + 4  # 12 seconds are the first that are enough
 

@@ -60,13 +60,13 @@ def test_no_device_has_more_cells_at_a_time_than_slots(tmp_path, monkeypatch):
 
     def count(pool, function, cell):
         future = schedule(pool, nap, cell)
-        now = [device for started, device in running if not started.done()] + [cell[1]["device"]]
+        now = [device for started, device in running if not started.done()] + [cell[1].device]
         assert max(now.count(device) for device in set(now)) == 1
-        running.append((future, cell[1]["device"]))
+        running.append((future, cell[1].device))
         return future
 
     monkeypatch.setattr(ProcessPool, "schedule", count)
-    work = [({"seconds": 0.3 * (seed % 3), "device": "auto"}, tmp_path) for seed in range(8)]
+    work = [(build_config(f"seed={seed}"), tmp_path) for seed in range(8)]
     outcomes = list(run_cells(work, slots=["cuda:0", "cuda:1"], grace=1))
     assert sorted(outcome.index for outcome in outcomes) == list(range(8))
     assert {device for _, device in running} == {"cuda:0", "cuda:1"}

@@ -5,14 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from experiments.errors import UserError
 from experiments.run import build
 from experiments.tasks import Examples, imagenet32_files
 from experiments.tasks.imagenet32 import MEAN, imagenet32
 from experiments.tasks.imagenet32_files import load
-from tests.tiny_runs import composed, make_trainer
+from tests.tiny_runs import make_trainer, run_config
 
 
 @pytest.fixture
@@ -174,11 +173,11 @@ def test_the_loop_reports_top_5_errors(fake_imagenet32, tmp_path):
     words = ("task=imagenet32", "task.pool=8", "model=shake_shake_32d", "model.width=2",
              "model.depth=8", f"data_dir={fake_imagenet32}", f"cache_dir={tmp_path / 'cache'}",
              "tracker=none", "batch_size=8")  # fmt: skip
-    trainer = make_trainer(OmegaConf.to_container(composed(*words), resolve=True))
+    trainer = make_trainer(run_config(*words))
     trainer.model = RankedByIndex()
     labels = torch.tensor([0, 4, 5, 999])
     examples = Examples(torch.zeros(4, 3, 4, 4), labels)
-    assert trainer._evaluate("test", examples)["test_error"] == 50
+    assert trainer.evaluate("test", examples)["test_error"] == 50
 
 
 class RankedByIndex(torch.nn.Module):
@@ -193,4 +192,4 @@ def test_a_top_that_would_count_all_or_nothing_is_refused(fake_imagenet32, tmp_p
     words = ("task=imagenet32", f"task.top={top}", f"data_dir={fake_imagenet32}",
              f"cache_dir={tmp_path / 'cache'}")  # fmt: skip
     with pytest.raises(UserError, match=rf"task.top must lie in \[1, 1000\).*got {top}"):
-        build.build_task(OmegaConf.to_container(composed(*words), resolve=True))
+        build.build_task(run_config(*words))

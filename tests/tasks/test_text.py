@@ -13,7 +13,6 @@ from urllib.error import URLError
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 from torch import nn
 
 from experiments.errors import UserError
@@ -23,7 +22,7 @@ from experiments.seeding import stream
 from experiments.tasks import IGNORED, Examples, text_files
 from experiments.tasks import text as module
 from experiments.tasks.text import Windows, encode, hide, shakespeare, text
-from tests.tiny_runs import composed, make_trainer
+from tests.tiny_runs import composed, make_trainer, run_config
 
 ROOT = Path(__file__).parents[2]
 BOOK = "".join(
@@ -51,7 +50,7 @@ def read(file, **settings):
 
 
 def config(file, *words):
-    return OmegaConf.to_container(composed(*SMALL, f"text_file={file}", *words), resolve=True)
+    return run_config(*SMALL, f"text_file={file}", *words)
 
 
 def test_characters_become_their_places_in_the_alphabet_and_back():
@@ -70,7 +69,7 @@ def test_the_last_tenth_of_the_characters_is_held_out(book):
     assert held_out - len(first) <= 8
     classes = len(alphabet)
     assert task.network == {"vocabulary": classes, "positions": 8, "classes": classes,
-                            "causal": True, "every": True}  # fmt: skip
+                            "causal": True, "all_positions": True}  # fmt: skip
 
 
 def test_training_may_be_restricted_to_the_first_characters(book):
@@ -178,7 +177,7 @@ class Certain(nn.Module):
         self.weight = nn.Parameter(torch.zeros(()))
 
     def forward(self, tokens):
-        odds = torch.tensor([0.0, math.log(3.0)]) + self.weight
+        odds = torch.tensor([0.0, math.log(3.0)]) + self.weight * torch.tensor([0.0, 1.0])
         return odds.expand(*tokens.shape, 2)
 
 
@@ -188,7 +187,7 @@ def test_losses_and_errors_are_means_over_the_positions_that_are_predicted(book,
     trainer.model = Certain()
     monkeypatch.setattr("experiments.run.trainer.EVALUATION_BATCH", size)
     labels = torch.tensor([[1, 0, IGNORED], [IGNORED, 1, IGNORED], [0, 0, 1]])
-    measured = trainer._evaluate("test", Examples(torch.zeros_like(labels), labels))
+    measured = trainer.evaluate("test", Examples(torch.zeros_like(labels), labels))
     assert measured["test_error"] == pytest.approx(50)
     expected = -(3 * math.log(3 / 4) + 3 * math.log(1 / 4)) / 6
     assert measured["test_loss"] == pytest.approx(expected)
@@ -196,13 +195,12 @@ def test_losses_and_errors_are_means_over_the_positions_that_are_predicted(book,
 
 def test_a_training_step_takes_the_gradient_of_the_mean_over_predicted_positions(book):
     trainer = make_trainer(config(book))
-    labels = torch.tensor([[1, 0, IGNORED], [IGNORED, 1, 1]])
+    labels = torch.tensor([[1, 0, IGNORED], [IGNORED, IGNORED, 1]])
     trainer.batch = lambda step: Examples(torch.zeros_like(labels), labels)
     trainer.model = Certain()
-    trainer.optimizer.zero_grad()
-    trainer._train_step()
-    expected = -(3 * math.log(3 / 4) + math.log(1 / 4)) / 4
-    assert trainer._recent[0].item() == pytest.approx(expected)
+    trainer.train_step()
+    # the odds move with the weight: 3/4 less the label, of each of three positions
+    assert trainer.model.weight.grad.item() == pytest.approx((2 * (3 / 4 - 1) + 3 / 4) / 3)
 
 
 def test_a_text_learns_and_a_killed_run_ends_with_the_same_bits(book, in_tmp, monkeypatch):
@@ -211,7 +209,7 @@ def test_a_text_learns_and_a_killed_run_ends_with_the_same_bits(book, in_tmp, mo
     row = run(composed(*words), in_tmp / "whole")
     assert row["train_loss"] < math.log(len(encode(BOOK)[0])) - 1
     assert (row["task"], row["model"], row["task.objective"]) == ("text", "gpt", "causal")
-    step = trainer.Trainer._train_step
+    step = trainer.Trainer.train_step
 
     def dying(self):
         if self.step == 30:
@@ -219,7 +217,7 @@ def test_a_text_learns_and_a_killed_run_ends_with_the_same_bits(book, in_tmp, mo
         step(self)
 
     with monkeypatch.context() as patched:
-        patched.setattr(trainer.Trainer, "_train_step", dying)
+        patched.setattr(trainer.Trainer, "train_step", dying)
         with pytest.raises(KeyboardInterrupt):
             run(composed(*words), in_tmp / "killed")
     again = run(composed(*words), in_tmp / "killed")
@@ -343,7 +341,7 @@ def test_the_shortest_text_that_is_taken_trains(tmp_path, in_tmp):
 def test_what_cannot_be_is_said_in_one_line(book, in_tmp, words, said):
     words = [word.format(book=book) for word in words]
     with pytest.raises(UserError, match=said) as error:
-        build.check(OmegaConf.to_container(composed("tracker=none", *words), resolve=True))
+        build.check(run_config("tracker=none", *words))
     assert "\n" not in str(error.value)
 
 

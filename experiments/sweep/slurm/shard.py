@@ -13,6 +13,7 @@ from experiments import interrupt
 from experiments.interrupt import Interrupted
 from experiments.record import provenance
 from experiments.record.folder import is_done
+from experiments.run.schema import RunConfig
 from experiments.sweep import pool
 from experiments.sweep.slots import slots
 from experiments.sweep.slurm import squeue, submission
@@ -69,8 +70,9 @@ class Shard:
         if not cells:
             return
         log.info("%d of %d cells to run", len(cells), self.shard[1] - self.shard[0])
-        places = slots(cells[0][0]["device"], self.jobs, self.jobs_per_gpu)
-        for outcome in pool.run_cells(cells, places, self.grace):
+        work = [(RunConfig.from_plain(config), folder) for config, folder in cells]
+        places = slots(work[0][0].device, self.jobs, self.jobs_per_gpu)
+        for outcome in pool.run_cells(work, places, self.grace):
             said = outcome.failure or "ended"
             log.log(logging.ERROR if outcome.failure else logging.INFO, "%s: %s",
                     cells[outcome.index][1], said)  # fmt: skip

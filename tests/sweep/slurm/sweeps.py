@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[3]
 #: what Slurm hands out for GPUs: each cell leaves its device and those of its job in ``gpu-SEED``.
 SABOTAGE = """
 import importlib.abc, importlib.util, os, signal, sys, time
+from dataclasses import replace
 from pathlib import Path
 
 class Hook(importlib.abc.MetaPathFinder):
@@ -42,21 +43,21 @@ def fake_gpus(module):
         module._gpus = lambda device: [f"cuda:{i}" for i, _ in enumerate(given().split(","))]
 
 def sabotage(module):
-    run, step = module.run_cell, module.Trainer._train_step
-    def run_cell(config, folder):
-        if Path(f"raise-{config['seed']}").exists():
+    run, step = module.run_cell, module.Trainer.train_step
+    def run_cell(config, folder, **how):
+        if Path(f"raise-{config.seed}").exists():
             raise RuntimeError("a broken cell")
-        if Path(f"kill-{config['seed']}").exists():
+        if Path(f"kill-{config.seed}").exists():
             os.kill(os.getpid(), signal.SIGKILL)
         if Path("gpus").exists():
-            Path(f"gpu-{config['seed']}").write_text(f"{config['device']} of {given()}")
-            config = config | {"device": "cpu"}
-        return run(config, folder)
+            Path(f"gpu-{config.seed}").write_text(f"{config.device} of {given()}")
+            config = replace(config, device="cpu")
+        return run(config, folder, **how)
     def train_step(self):
         if Path("slow").exists():
             time.sleep(0.05)
         step(self)
-    module.run_cell, module.Trainer._train_step = run_cell, train_step
+    module.run_cell, module.Trainer.train_step = run_cell, train_step
 
 sys.meta_path.insert(0, Hook("experiments.run.cell", sabotage))
 sys.meta_path.insert(0, Hook("experiments.sweep.slots", fake_gpus))

@@ -105,42 +105,57 @@ def read(path: Path, kind: Kind = RUNS) -> list[Row]:
 
 
 def _clean(found: CsvFile, kind: Kind) -> None:
-    """Write numbers and truth values one way; name a number that is none."""
-    settings = [i for i, name in enumerate(found.names) if is_setting(name)]
-    typed = [i for i, name in enumerate(found.names) if name in kind.numbers]
-    numeric = [i for i in settings if all(NUMBER.fullmatch(row[i] or "0") for row in found.rows)]
-    with_comma = _decimal_commas(found, [*typed, *numeric])
-    for number, row in enumerate(found.rows):
-        for place in with_comma:
-            row[place] = row[place].replace(",", ".")
-        for place in settings:
-            if row[place] in ("TRUE", "FALSE"):  # as spreadsheets write them
-                row[place] = row[place].capitalize()
-        for place in typed:
-            name = found.names[place]
-            try:
-                row[place] = _number(row[place], kind.numbers[name])
-            except ValueError as error:
-                raise found.error(number, f"{name}={row[place]!r} is {error}") from None
+    """Write numbers and truth values one way; name a number that is none.
+
+    It looks at each value of a column once, since most occur in many rows.
+    """
+    columns = zip(*found.rows, strict=True)
+    values = {name: {*column} for name, column in zip(found.names, columns, strict=False)}
+    settings = [name for name in values if is_setting(name)]
+    numeric = [name for name in values if name in kind.numbers]
+    numeric += [n for n in settings if all(NUMBER.fullmatch(value or "0") for value in values[n])]
+    with_comma = _decimal_commas(found, {name: values[name] for name in numeric})
+    for place, name in enumerate(found.names):
+        written = {value: value for value in values.get(name, ())}
+        if name in with_comma:
+            written = {value: value.replace(",", ".") for value in written}
+        if name in settings:
+            written |= {word: word.capitalize() for word in ("TRUE", "FALSE") if word in written}
+        if name in kind.numbers:
+            for value, cleaned in written.items():
+                try:
+                    written[value] = _number(cleaned, kind.numbers[name])
+                except ValueError as error:
+                    raise _first(found, {name: {value}}, f"is {error}") from None
+        if any(value != cleaned for value, cleaned in written.items()):
+            for row in found.rows:
+                row[place] = written[row[place]]
 
 
-def _decimal_commas(found: CsvFile, numeric: Sequence[int]) -> list[int]:
-    """Return the places of the columns whose numbers have a decimal comma.
+def _decimal_commas(found: CsvFile, numeric: Mapping[str, set[str]]) -> set[str]:
+    """Return the names of the columns whose numbers have a decimal comma.
 
     Raises:
         UserError: It is in doubt what a comma means.
     """
-    there = {".": set(), ",": set()}
+    numbers = {name: {v for v in values if NUMBER.fullmatch(v)} for name, values in numeric.items()}
+    marked = {
+        mark: {name: {v for v in values if mark in v} for name, values in numbers.items()}
+        for mark in ",."
+    }
+    has_comma, has_point = (any(marked[mark].values()) for mark in ",.")
+    if has_comma and (has_point or found.separator == ","):
+        raise _first(found, marked[","], "has a comma; write all numbers with a decimal point")
+    return {name for name, values in marked[","].items() if values}
+
+
+def _first(found: CsvFile, values: Mapping[str, set[str]], what: str) -> UserError:
+    """Return an error that names the first place where a column has one of some values."""
     for number, row in enumerate(found.rows):
-        for place in numeric:
-            mark = next((mark for mark in there if mark in row[place]), "")
-            if not mark or not NUMBER.fullmatch(row[place]):
-                continue
-            there[mark].add(place)
-            if there[","] and (there["."] or found.separator == ","):
-                told = f"{found.names[place]}={row[place]}"
-                raise found.error(number, f"{told}: write all numbers with a decimal point")
-    return sorted(there[","])
+        for name, value in zip(found.names, row, strict=True):
+            if value in values.get(name, ()):
+                return found.error(number, f"{name}={value!r} {what}")
+    raise LookupError(values)
 
 
 def _number(value: str, kind: type) -> str:

@@ -1,9 +1,11 @@
 """Which of a model's parameters decay."""
 
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 NO_DECAY = ("none", "norm_and_bias", "embeddings_too")
 
@@ -19,14 +21,17 @@ def parameter_groups(
         no_decay: What to spare: ``none``, as in the paper, where every parameter decays;
             ``norm_and_bias``, every tensor of one dimension or fewer, the usual rule today; or
             ``embeddings_too``, beside those the table of every ``nn.Embedding`` and what a module's
-            ``no_weight_decay()`` names, timm's way to mark position embeddings.
+            ``no_weight_decay()`` names, timm's way to mark position embeddings: parameters or whole
+            submodules of its own, ``*`` and ``?`` as in file names. A name of nothing is ignored.
 
     Returns:
         One or two parameter groups for any torch optimizer; a group that would be empty is left
         out.
 
     Raises:
-        ValueError: ``no_decay`` is none of these, or no parameter trains.
+        ValueError: ``no_decay`` is none of these, no parameter trains, or the shape of one that
+            decides where it belongs is not there yet (a lazy module before its first batch) or no
+            longer (FSDP and ZeRO keep flat parts of it).
 
     Example:
         >>> from torch import nn
@@ -40,6 +45,8 @@ def parameter_groups(
     params = [p for p in model.parameters() if p.requires_grad]
     if not params:
         raise ValueError("the model has no parameter that requires a gradient")
+    if no_decay != "none":
+        _refuse_hidden_shapes(model)
     spared = {id(p) for p in params if no_decay != "none" and p.ndim <= 1}
     if no_decay == "embeddings_too":
         spared |= {id(p) for p in _embeddings(model)}
@@ -50,9 +57,23 @@ def parameter_groups(
     return [group for group in groups if group["params"]]
 
 
-def _embeddings(model: nn.Module) -> Iterator[nn.Parameter]:
+def _refuse_hidden_shapes(model: nn.Module) -> None:
+    for name, p in model.named_parameters():
+        if is_lazy(p):
+            raise ValueError(f"{name} has no shape yet: pass a batch through the model first")
+        if getattr(p, "_fsdp_flattened", False) or hasattr(p, "ds_shape"):
+            raise ValueError(
+                f"{name} is sharded and flat: make the groups before wrapping the model"
+            )
+
+
+def _embeddings(model: nn.Module) -> Iterator[Tensor]:
     for module in model.modules():
         if isinstance(module, nn.Embedding):
             yield module.weight
-        for name in getattr(module, "no_weight_decay", set)():
-            yield module.get_parameter(name)
+        named = getattr(module, "no_weight_decay", None)
+        patterns = (named() if callable(named) else named) or ()
+        if patterns:
+            for name, p in module.named_parameters(remove_duplicate=False):
+                if any(fnmatchcase(name, s) or fnmatchcase(name, f"{s}.*") for s in patterns):
+                    yield p

@@ -2,6 +2,7 @@
 
 from optim import schedule
 from optim.adam import Adam, AdamW
+from optim.convert import from_torch
 from optim.decay import normalized_weight_decay
 from optim.decoupled import AdagradW, NAdamW, RAdamW, RMSpropW, decoupled
 from optim.groups import parameter_groups
@@ -21,6 +22,7 @@ __all__ = [
     "RAdamW",
     "RMSpropW",
     "decoupled",
+    "from_torch",
     "normalized_weight_decay",
     "parameter_groups",
     "schedule",

@@ -1,12 +1,23 @@
 """Adam and AdamW: Algorithm 2 of Loshchilov & Hutter (2019)."""
 
 from math import inf, sqrt
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from optim.base import PaperOptimizer, check_range
+from optim.base import (
+    Group,
+    Number,
+    PaperOptimizer,
+    State,
+    add_scaled_,
+    check_range,
+    fitted,
+    in_graph,
+    widened,
+)
 
 FUSED_DEVICES = {"cpu", "cuda"}
 FUSED_DTYPES = {torch.float32, torch.float64, torch.bfloat16}
@@ -32,20 +43,29 @@ class Adam(PaperOptimizer):
 
     Args:
         params: Tensors of any shape (``m`` and ``v`` have the same), or dicts of parameter groups.
-        lr: :math:`\alpha > 0`.
+        lr: :math:`\eta_t \alpha`, a number or a tensor of no dimension. What it is here is
+            :math:`\alpha > 0`, unless ``max_lr`` is given; schedulers change it.
         betas: :math:`(\beta_1, \beta_2)`, each in [0, 1).
         eps: :math:`\epsilon \ge 0`, added to the root. With 0, a weight whose gradient has always
             been 0 becomes NaN.
         weight_decay: :math:`\lambda \ge 0`. For AdamW it is below 1: the share of each weight that
             one step at :math:`\eta_t = 1` removes, whatever the learning rate. Weights kept in
             bfloat16 round to 8 bits after the step, so they lose nothing to a share below 0.002.
+        max_lr: :math:`\alpha`, the highest learning rate that the schedule reaches, where it does
+            not start there: at ``lr == max_lr`` AdamW removes ``weight_decay``, below it less, and
+            above it refuses to step. ``OneCycleLR`` sets it by itself.
         fused: True for torch's fused kernel, False for a few passes over lists of tensors, None
             for the kernel wherever it applies. Both compute the recurrence above and differ in
-            rounding only.
+            rounding only. ``torch.compile`` takes the lists and fuses them itself.
+        capturable: Whether a CUDA graph may hold the step: it then keeps ``step``, and ``lr`` where
+            that is a tensor, on the device and reads neither. A device then finds ``lr`` above
+            ``max_lr`` by an assertion of its own. ``torch.compile`` steps so in any case.
 
     Raises:
-        ValueError: A hyperparameter of some group is out of range; or, at a step, ``fused=True``
-            meets tensors that the kernel cannot take.
+        ValueError: A hyperparameter of some group is out of range, on construction, loading or at a
+            step; ``lr`` is above ``max_lr``; a state dict is not of this class (see
+            :func:`~optim.from_torch`); or, at a step, ``fused=True`` meets tensors that the kernel
+            cannot take.
 
     Source: https://arxiv.org/abs/1711.05101v3, Algorithm 2.
 
@@ -69,18 +89,27 @@ class Adam(PaperOptimizer):
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 1e-3,
+        lr: Number = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         *,
+        max_lr: float | None = None,
         fused: bool | None = None,
+        capturable: bool = False,
     ):
         super().__init__(
-            params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=fused
+            params,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            max_lr=max_lr,
+            fused=fused,
+            capturable=capturable,
         )
 
-    def checked(self, group):
+    def checked(self, group: Group) -> Group:
         try:
             beta1, beta2 = group["betas"]
         except (TypeError, ValueError):
@@ -94,12 +123,36 @@ class Adam(PaperOptimizer):
             "eps": check_range("eps", group["eps"], 0, inf),
         }
 
-    def update_(self, theta, grad, state, group, eta):
+    def update_(
+        self,
+        theta: list[Tensor],
+        grad: list[Tensor],
+        state: list[State],
+        group: Group,
+        lr: Number,
+        eta: Number,
+    ) -> None:
         m, v = [entry["m"] for entry in state], [entry["v"] for entry in state]
-        step = self._fused_step if self._fuses(group, theta, grad, m, v) else self._foreach_step
-        step(theta, grad, m, v, state[0]["step"], group, eta)
+        if self._fuses(group, theta, grad, m, v):
+            steps = [entry["step"] for entry in state]
+            self._fused_step(theta, grad, m, v, steps, group, lr)
+            return
+        t = state[0]["step"]
+        if in_graph(group):
+            t = widened(torch.stack([entry["step"] for entry in state]))
+        self._foreach_step(theta, grad, m, v, t, group, lr, eta)
 
-    def _foreach_step(self, theta, grad, m, v, t, group, eta):
+    def _foreach_step(
+        self,
+        theta: list[Tensor],
+        grad: list[Tensor],
+        m: list[Tensor],
+        v: list[Tensor],
+        t: Any,  # the age that all share, or a vector of ages
+        group: Group,
+        lr: Number,
+        eta: Number,
+    ) -> None:
         (beta1, beta2), decay = group["betas"], group["weight_decay"]
         l2_in = self.l2_in if decay and not self.decoupled else frozenset()
         mixed = torch._foreach_add(grad, theta, alpha=decay) if l2_in & {"m", "v"} else grad
@@ -107,34 +160,50 @@ class Adam(PaperOptimizer):
         torch._foreach_lerp_(m, into_m, 1 - beta1)  # line 7
         torch._foreach_mul_(v, beta2)
         torch._foreach_addcmul_(v, into_v, into_v, 1 - beta2)  # line 8
+        correction1, correction2 = 1 - beta1**t, 1 - beta2**t
         if "step" in l2_in:
-            m = torch._foreach_add(m, theta, alpha=decay * (1 - beta1**t))
+            m = list(torch._foreach_mul(m, 1.0))  # a copy
+            add_scaled_(m, theta, decay * correction1)
         # Lines 9 and 10, multiplied through by root so that no pass over m and v is needed:
         # mhat / (sqrt(vhat) + eps) = root / (1 - beta1^t) * m / (sqrt(v) + root * eps).
-        root = sqrt(1 - beta2**t)
+        root = correction2.sqrt() if isinstance(correction2, Tensor) else sqrt(correction2)
         denominator = torch._foreach_sqrt(v)
-        torch._foreach_add_(denominator, root * group["eps"])
+        torch._foreach_add_(denominator, fitted(root * group["eps"], v[0]))
         if decay and self.decoupled:
-            torch._foreach_add_(theta, theta, alpha=-eta * decay)  # line 12, decay
-        size = group["lr"] * root / (1 - beta1**t)  # lr is eta * alpha
-        torch._foreach_addcdiv_(theta, m, denominator, value=-size)  # line 12, step
+            add_scaled_(theta, theta, -eta * decay)  # line 12, decay
+        size = lr * root / correction1  # lr is eta * alpha
+        if isinstance(size, Tensor):
+            add_scaled_(theta, list(torch._foreach_div(m, denominator)), -size)  # line 12, step
+        else:
+            torch._foreach_addcdiv_(theta, m, denominator, value=-size)
 
-    def _fused_step(self, theta, grad, m, v, t, group, eta):
+    def _fused_step(
+        self,
+        theta: list[Tensor],
+        grad: list[Tensor],
+        m: list[Tensor],
+        v: list[Tensor],
+        steps: list[Any],
+        group: Group,
+        lr: Number,
+    ) -> None:
         decay = group["weight_decay"]
         if self.decoupled:
             kernel = torch._fused_adamw_
-            decay /= group["initial_lr"]  # it shrinks by lr * decay = eta * lambda
+            decay /= group["max_lr"]  # it shrinks by lr * decay = eta * lambda
         else:
             kernel = torch._fused_adam_
-        now = torch.full((), t, dtype=torch.float32, device=theta[0].device)
+        if not in_graph(group):  # all are of one age
+            now = torch.full((), steps[0], dtype=torch.float32, device=theta[0].device)
+            steps = [now] * len(theta)
         kernel(
             theta,
             grad,
             m,
             v,
             [],
-            [now] * len(theta),
-            lr=group["lr"],
+            steps,
+            lr=lr.float() if isinstance(lr, Tensor) and lr.is_cuda else lr,
             beta1=group["betas"][0],
             beta2=group["betas"][1],
             eps=group["eps"],
@@ -144,8 +213,15 @@ class Adam(PaperOptimizer):
         )
 
     @classmethod
-    def _fuses(cls, group, theta, grad, m, v):
-        if group["fused"] is False:
+    def _fuses(
+        cls,
+        group: Group,
+        theta: list[Tensor],
+        grad: list[Tensor],
+        m: list[Tensor],
+        v: list[Tensor],
+    ) -> bool:
+        if group["fused"] is False or torch.compiler.is_compiling():  # which fuses the lists itself
             return False
         if group["weight_decay"] and cls.l2_in != Adam.l2_in:
             if group["fused"]:

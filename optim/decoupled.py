@@ -1,34 +1,54 @@
 """The paper's weight decay for any torch optimizer."""
 
+import copyreg
 import inspect
 from collections.abc import Callable
-from functools import cache
-from typing import Any
+from typing import Any, overload
 
 import torch
+from torch import Tensor
 from torch.optim.optimizer import Optimizer
 
-from optim.base import checked_rates
+from optim.base import Group, checked_rates, fitted, own_group, step_rates, with_tensors
 
 
-class _Decoupled(Optimizer):
+class _Made(type):
+    """The type of the classes that :func:`decoupled` makes; they pickle as the call that did."""
+
+
+class _Decoupled(Optimizer, metaclass=_Made):
     """What every class made by :func:`decoupled` puts before its base in the order of methods."""
 
     _base: type[Optimizer]
+    decoupled = True
 
-    def __init__(self, *args: Any, **kwargs: Any):
+    def __init__(self, *args: Any, max_lr: float | None = None, **kwargs: Any):
         if "weight_decay" not in inspect.signature(self._base).bind(*args, **kwargs).arguments:
             kwargs["weight_decay"] = 0.0  # in the paper's units a foreign default is a mistake
+        self._max_lr = max_lr
         super().__init__(*args, **kwargs)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        for group in self.param_groups:
-            group.setdefault("initial_lr", group["lr"])
+        defaults = {"max_lr": None} | (state.get("defaults") or self.defaults)
+        for group in state["param_groups"]:
+            marked = bool(group.get("weight_decay"))
+            own = own_group(self, group, defaults, decoupled=True, marked=marked)
+            group.update(own | self._checked(own))
+        super().__setstate__(state | {"defaults": defaults})
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        rates = checked_rates(self.defaults | param_group, decoupled=True)
-        super().add_param_group(param_group | rates)
+    def add_param_group(self, param_group: Group) -> None:
+        if "_max_lr" in self.__dict__:  # the first group, which the base's constructor adds
+            self.defaults["max_lr"] = self.__dict__.pop("_max_lr")
+        super().add_param_group(param_group | self._checked(self.defaults | param_group))
+
+    def _checked(self, group: Group) -> Group:
+        return with_tensors(checked_rates(group, decoupled=True), group)
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
@@ -52,8 +72,22 @@ class _Decoupled(Optimizer):
         return loss
 
 
-@cache
-def decoupled(cls: type[Optimizer]) -> type[Optimizer]:
+def base_of(cls: type[Optimizer]) -> type[Optimizer] | None:
+    """Return the class of which :func:`decoupled` made ``cls``, or None if it did not."""
+    return cls._base if issubclass(cls, _Decoupled) else None
+
+
+def _reduced(cls: Any) -> Any:
+    # A class that somebody has derived from one of them is found by its name, as any other.
+    original = cls is _made.get(cls._base)
+    return (decoupled, (cls._base,)) if original else cls.__qualname__
+
+
+_made: dict[type[Optimizer], type[Any]] = {}
+copyreg.pickle(_Made, _reduced)
+
+
+def decoupled(cls: type[Optimizer]) -> type[Any]:
     r"""Return a subclass of ``cls`` with decoupled weight decay, named ``cls`` + "W".
 
     With :math:`u_t` the update that ``cls`` computes without weight decay, step :math:`t` is
@@ -61,15 +95,18 @@ def decoupled(cls: type[Optimizer]) -> type[Optimizer]:
     .. math:: \theta_t = \theta_{t-1} + u_t - \eta_t \lambda \theta_{t-1},
 
     where :math:`\lambda` is ``weight_decay`` in [0, 1), by default 0 whatever the default of
-    ``cls``, and :math:`\eta_t` is ``lr / initial_lr`` as with the other optimizers of this package.
-    A closure is called once, before anything changes. Only weights that have a gradient decay.
+    ``cls``, and :math:`\eta_t` is ``lr / max_lr``: the class takes ``max_lr`` as a keyword beside
+    the arguments of ``cls``, with the meaning that it has in :class:`~optim.AdamW`. A closure is
+    called once, before anything changes. Only weights that have a gradient decay. The class and
+    what is made of it can be pickled wherever ``cls`` can be imported.
 
     Args:
         cls: An optimizer with an argument ``weight_decay`` that can step without a closure.
 
     Raises:
-        ValueError: ``cls`` is not such an optimizer; or, on construction, a hyperparameter of some
-            group is out of range.
+        ValueError: ``cls`` is not such an optimizer; or, on construction, loading or a step, a rate
+            of some group is out of range or ``lr`` above ``max_lr``; or a state dict is not of this
+            class (see :func:`~optim.from_torch`). Nothing has changed then.
 
     Source: https://arxiv.org/abs/1711.05101v3, equation 1 and Algorithm 2, line 12.
 
@@ -84,9 +121,15 @@ def decoupled(cls: type[Optimizer]) -> type[Optimizer]:
         ('AdamaxW', tensor([ 0.9900, -1.9800]))
     """
     _refuse_unfit(cls)
-    about = f"``{cls.__name__}`` with decoupled weight decay; see :func:`decoupled`."
-    members = {"_base": cls, "__module__": __name__, "__doc__": about}
-    return type(f"{cls.__name__}W", (_Decoupled, cls), members)
+    if cls not in _made:
+        about = f"``{cls.__name__}`` with decoupled weight decay; see :func:`decoupled`."
+        members = {"_base": cls, "__module__": __name__, "__doc__": about}
+        kind: Any = _Made
+        if type(cls) is not type:  # ABCMeta, for one
+            kind = type("_Made", (_Made, type(cls)), {})
+            copyreg.pickle(kind, _reduced)
+        _made[cls] = kind(f"{cls.__name__}W", (_Decoupled, cls), members)
+    return _made[cls]
 
 
 def _refuse_unfit(cls: type[Optimizer]) -> None:
@@ -104,16 +147,19 @@ def _refuse_unfit(cls: type[Optimizer]) -> None:
         raise ValueError(f"{cls.__name__} has no argument weight_decay for decoupled to replace")
 
 
-def _shrinkage(group: dict[str, Any]) -> tuple[list[torch.Tensor], tuple[torch.Tensor, ...]]:
+def _shrinkage(group: Group) -> tuple[list[Tensor], tuple[Tensor, ...]]:
     """Return the group's weights that are to decay, and how much each is to lose."""
-    share = group["lr"] / group["initial_lr"] * group["weight_decay"]
-    theta = [p for p in group["params"] if p.grad is not None] if share else []
-    return theta, torch._foreach_mul(theta, share) if theta else ()
+    _, eta = step_rates(group, decoupled=True)
+    decay = group["weight_decay"]
+    theta = [p for p in group["params"] if p.grad is not None] if decay else []
+    return theta, torch._foreach_mul(theta, fitted(eta * decay, theta[0])) if theta else ()
 
 
-def _without_hooks(step: Callable) -> Callable:
+def _without_hooks(step: Any) -> Callable[[Optimizer], object]:
     """Undo torch's wrapping of ``step``, with which the subclass would run every hook twice."""
-    return step.__wrapped__ if getattr(step, "hooked", False) else step
+    hooked = getattr(step, "hooked", False)
+    bare: Callable[[Optimizer], object] = step.__wrapped__ if hooked else step
+    return bare
 
 
 RMSpropW = decoupled(torch.optim.RMSprop)

@@ -6,8 +6,8 @@ The first batch is step 0. All have :math:`\eta_{max} = 1` and :math:`\eta_{min}
 A warm-up precedes the shape: :math:`\eta = (t + 1) / w` in its :math:`w` steps, so the first is
 positive and the last is 1, and the shape then starts from its beginning over the remaining steps.
 
-Schedulers that rewrite ``initial_lr``, such as ``OneCycleLR`` and ``CyclicLR``, are out of bounds:
-they destroy :math:`\alpha`, from which the optimizers of this package read :math:`\eta_t`.
+Torch's own schedulers do as well. With one that rises above the rate at which it starts, other than
+``OneCycleLR``, the optimizer must be told :math:`\alpha` by ``max_lr``.
 
 Source: https://arxiv.org/abs/1711.05101v3, Appendix B.2, and https://arxiv.org/abs/1608.03983.
 """

@@ -1,9 +1,10 @@
 """SGD and SGDW with momentum: Algorithm 1 of Loshchilov & Hutter (2019)."""
 
 import torch
+from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from optim.base import PaperOptimizer, check_range
+from optim.base import Group, Number, PaperOptimizer, State, add_scaled_, check_range
 
 
 class SGD(PaperOptimizer):
@@ -24,13 +25,17 @@ class SGD(PaperOptimizer):
 
     Args:
         params: Tensors of any shape (``m`` has the same), or dicts of parameter groups.
-        lr: :math:`\alpha > 0`.
+        lr: :math:`\eta_t \alpha`, a number or a tensor of no dimension. What it is here is
+            :math:`\alpha > 0`, unless ``max_lr`` is given; schedulers change it.
         momentum: :math:`\beta_1` in [0, 1).
         weight_decay: :math:`\lambda \ge 0`. For SGDW it is below 1: the share of each weight that
             one step at :math:`\eta_t = 1` removes, whatever the learning rate.
+        max_lr: :math:`\alpha` where the schedule does not start there, as in :class:`~optim.Adam`.
+        capturable: As in :class:`~optim.Adam`.
 
     Raises:
-        ValueError: A hyperparameter of some group is out of range.
+        ValueError: A hyperparameter of some group is out of range, on construction, loading or at a
+            step; ``lr`` is above ``max_lr``; or a state dict is not of this class.
 
     Source: https://arxiv.org/abs/1711.05101v3, Algorithm 1.
 
@@ -50,24 +55,45 @@ class SGD(PaperOptimizer):
     moments = ("m",)
 
     def __init__(
-        self, params: ParamsT, lr: float, momentum: float = 0.9, weight_decay: float = 0.0
+        self,
+        params: ParamsT,
+        lr: Number,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        *,
+        max_lr: float | None = None,
+        capturable: bool = False,
     ):
-        super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay)
+        super().__init__(
+            params,
+            lr=lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            max_lr=max_lr,
+            capturable=capturable,
+        )
 
-    def checked(self, group):
+    def checked(self, group: Group) -> Group:
         return super().checked(group) | {
             "momentum": check_range("momentum", group["momentum"], 0, 1)
         }
 
-    def update_(self, theta, grad, state, group, eta):
-        m = [entry["m"] for entry in state]
-        decay, lr = group["weight_decay"], group["lr"]  # lr is eta * alpha
+    def update_(
+        self,
+        theta: list[Tensor],
+        grad: list[Tensor],
+        state: list[State],
+        group: Group,
+        lr: Number,
+        eta: Number,
+    ) -> None:
+        m, decay = [entry["m"] for entry in state], group["weight_decay"]  # lr is eta * alpha
         torch._foreach_mul_(m, group["momentum"])
-        torch._foreach_add_(m, grad, alpha=lr)  # line 8
+        add_scaled_(m, grad, lr)  # line 8
         if decay and not self.decoupled:
-            torch._foreach_add_(m, theta, alpha=lr * decay)  # line 6, without a copy of grad
+            add_scaled_(m, theta, lr * decay)  # line 6, without a copy of grad
         if decay and self.decoupled:
-            torch._foreach_add_(theta, theta, alpha=-eta * decay)  # line 9, decay
+            add_scaled_(theta, theta, -eta * decay)  # line 9, decay
         torch._foreach_sub_(theta, m)  # line 9, step
 
 

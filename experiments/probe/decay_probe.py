@@ -129,7 +129,7 @@ class DecayProbe:
         keep = self._sample[name] if sampled else np.array([], int)
         return {
             "size": theta.numel(),
-            "eta": group["lr"] / group["initial_lr"],
+            "eta": group["lr"] / group.get("max_lr", group.get("initial_lr")),  # ours, torch's
             "nominal": self._rule.nominal(group),
             "shrink": shrink,
             "weight_norm": norm,

@@ -5,7 +5,7 @@ fed by :math:`\lambda \theta` alone and follows the recurrence of m. The precond
 :math:`1 / (\sqrt{\hat v} + \epsilon)` is taken as it is: that v holds the L2 term too is told
 apart by following a second v that does not.
 
-Notation as in ``optim``: :math:`\alpha` is ``initial_lr``, :math:`\eta_t \alpha` is ``lr``.
+Notation as in ``optim``: :math:`\alpha` is ``max_lr``, :math:`\eta_t \alpha` is ``lr``.
 """
 
 from typing import Any
@@ -56,7 +56,7 @@ class Decoupled(Rule):
     r"""AdamW and SGDW: :math:`\eta_t \lambda` of every weight."""
 
     def nominal(self, group):
-        return group["lr"] / group["initial_lr"] * group["weight_decay"]
+        return group["lr"] / group["max_lr"] * group["weight_decay"]
 
 
 class TimesRate(Rule):

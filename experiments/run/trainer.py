@@ -136,6 +136,11 @@ class Trainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.step = state["step"]
         self.model.load_state_dict(state["model"])
+        groups = self.optimizer.param_groups
+        for saved, group in zip(state["optimizer"]["param_groups"], groups, strict=True):
+            # Older checkpoints do not say whose weight decay they hold; it is this run's.
+            if "decoupled" in group:
+                saved.setdefault("decoupled", group["decoupled"])
         self.optimizer.load_state_dict(state["optimizer"])
         self._recent.copy_(state["recent"])
         self._loss_sum.copy_(state["loss_sum"])

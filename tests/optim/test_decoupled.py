@@ -1,4 +1,6 @@
+import copy
 import pickle
+from abc import ABC
 
 import pytest
 import torch
@@ -45,6 +47,18 @@ def test_makes_the_papers_own_pairs(base, twin):
     assert_same(trajectory(decoupled(base), noise(), 8, **run), expected)
 
 
+@pytest.mark.parametrize("base", [optim.SGD, optim.Adam, torch.optim.Adamax])
+def test_its_peak_is_its_own_whether_or_not_the_base_knows_one(base):
+    theta = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    theta.grad = torch.zeros_like(theta)
+    optimizer = decoupled(base)([theta], lr=0.1, max_lr=0.4, weight_decay=DECAY)
+    optimizer.step()
+    assert theta.item() == pytest.approx(1 - DECAY / 4)
+    optimizer.load_state_dict(optimizer.state_dict())
+    optimizer.add_param_group({"params": [torch.ones(1, requires_grad=True)]})
+    assert optimizer.param_groups[1]["max_lr"] == 0.4
+
+
 def test_the_base_step_sees_the_old_weights():
     class Proportional(torch.optim.Optimizer):
         """theta -= lr * theta * grad: a step whose size depends on the weights."""
@@ -66,6 +80,33 @@ def test_is_named_after_its_base_made_once_and_survives_pickling(ours, base):
     assert ours.__name__ == base.__name__ + "W"
     assert decoupled(base) is ours
     assert pickle.loads(pickle.dumps(ours)) is ours
+
+
+class Abstract(torch.optim.Adamax, ABC):
+    """An optimizer whose class is of a kind of its own, as some packages have them."""
+
+
+class Derived(RMSpropW):
+    """What somebody makes of one of ours."""
+
+
+@pytest.mark.parametrize("cls", [decoupled(torch.optim.Adamax), decoupled(Abstract), Derived])
+def test_whatever_is_made_survives_pickling_and_copying(cls):
+    assert pickle.loads(pickle.dumps(cls)) is cls
+    assert pickle._loads(pickle._dumps(cls)) is cls  # the pickler in Python, which wrappers extend
+    assert copy.deepcopy(cls) is cls
+    theta = torch.tensor([1.0, -2.0], requires_grad=True)
+    optimizer = cls([theta], lr=0.1, max_lr=0.2, weight_decay=DECAY)
+    theta.grad = torch.ones(2)
+    optimizer.step()
+    twins = [pickle.loads(pickle.dumps(optimizer)), copy.deepcopy(optimizer)]
+    optimizer.step()
+    for twin in twins:
+        assert type(twin) is cls
+        (copied,) = twin.param_groups[0]["params"]
+        copied.grad = theta.grad
+        twin.step()
+        assert torch.equal(copied, theta)
 
 
 @ready_ones
@@ -142,6 +183,7 @@ def test_step_hooks_run_once_even_if_the_base_class_was_used_before():
         (torch.optim.SparseAdam, "SparseAdam has no argument weight_decay"),
         (RMSpropW, "RMSpropW has decoupled weight decay already"),
         (dict, "needs a subclass of torch.optim.Optimizer"),
+        (["RMSprop"], "needs a subclass of torch.optim.Optimizer"),
     ],
 )
 def test_refuses_what_has_no_decay_to_decouple(cls, reason):

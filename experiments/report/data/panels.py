@@ -9,8 +9,7 @@ import pandas as pd
 
 from experiments.errors import UserError
 from experiments.record.schema import COLUMNS, DIVERGED, is_setting
-from experiments.report.data import coordinates
-from experiments.report.figures import style
+from experiments.report.data import coordinates, names
 
 #: What is held fixed within a panel; any further setting joins them.
 PROTOCOL = (
@@ -58,7 +57,7 @@ def panels(
         planned: The cells of the preset, to count those that are still missing.
 
     Returns:
-        Panels in the order of ``style``; the key of each holds ``optim`` and whatever varies.
+        Panels in the order of ``names``; the key of each holds ``optim`` and whatever varies.
 
     Raises:
         UserError: ``value`` is no metric, or no run has it, or a run occurs twice.
@@ -69,17 +68,18 @@ def panels(
     if len(finished) and finished[value].isna().all():
         raise UserError(f"metric={value} is empty in every run of this experiment")
     runs = pd.concat([runs, missing_runs(runs, planned or [])], ignore_index=True)
-    groups = runs.groupby(split_by(runs), dropna=False, sort=False)
-    split = [(dict(zip(groups.keys, key, strict=True)), group) for key, group in groups]
-    split.sort(key=lambda pair: style.order(pair[0]))
+    by = split_by(runs)
+    groups = runs.groupby(by, dropna=False, sort=False)
+    split = [(dict(zip(by, key, strict=True)), group) for key, group in groups]
+    split.sort(key=lambda pair: names.order(pair[0]))
     keys = [key for key, _ in split]
     return [Panel(key, rows, average(rows, value), _name(key, keys)) for key, rows in split]
 
 
 def split_by(runs: pd.DataFrame) -> list[str]:
     """Return the columns that tell the panels of a table apart: optimizer, and what else varies."""
-    names = [*PROTOCOL, *sorted(filter(is_setting, runs))]
-    varying = [name for name in names if runs[name].nunique(dropna=False) > 1]
+    settings = [*PROTOCOL, *sorted(filter(is_setting, map(str, runs)))]
+    varying = [name for name in settings if runs[name].nunique(dropna=False) > 1]
     return list(dict.fromkeys(["optim", *varying]))
 
 
@@ -94,7 +94,7 @@ def _name(key: dict[str, Any], keys: list[dict[str, Any]]) -> str:
         if any(len(values) > 1 for values in seen.values()):
             shown.append(name)
     return ", ".join(
-        [style.label(str(key["optim"]))] + [style.value_label(n, key[n]) for n in shown[1:]]
+        [names.label(str(key["optim"]))] + [names.setting(n, key[n]) for n in shown[1:]]
     )
 
 
@@ -152,6 +152,12 @@ def ranked(cells: pd.DataFrame, value: str) -> pd.DataFrame:
     return usable.sort_values([value, "tie", "lr", "wd"], kind="stable")
 
 
+def best_cell(cells: pd.DataFrame, value: str) -> pd.Series | None:
+    """Return the first of the ``ranked`` cells, if there is one."""
+    order = ranked(cells, value)
+    return order.iloc[0] if len(order) else None
+
+
 def missing_runs(runs: pd.DataFrame, planned: Sequence[Mapping[str, object]]) -> pd.DataFrame:
     """Return a row of status ``missing`` for every planned run that the table does not hold.
 
@@ -160,32 +166,32 @@ def missing_runs(runs: pd.DataFrame, planned: Sequence[Mapping[str, object]]) ->
     else of the same optimizer, or of all; and only if these agree on it. The convention of an
     optimizer without runs is that of its name.
     """
-    names = [name for name in dict.fromkeys(k for cell in planned for k in cell) if name in runs]
-    done = {tuple(map(_exact, row)) for row in runs[names].itertuples(index=False)}
-    absent = [cell for cell in planned if tuple(_exact(cell.get(k)) for k in names) not in done]
+    said = [name for name in dict.fromkeys(k for cell in planned for k in cell) if name in runs]
+    done = {tuple(map(_exact, row)) for row in runs[said].itertuples(index=False)}
+    absent = [cell for cell in planned if tuple(_exact(cell.get(k)) for k in said) not in done]
     if not absent:
         return runs.iloc[:0]
-    rows = pd.DataFrame([{name: cell.get(name) for name in names} for cell in absent])
+    rows = pd.DataFrame([{name: cell.get(name) for name in said} for cell in absent])
     rows = rows.reindex(columns=runs.columns)
     rows["optim"] = rows["optim"].astype("string").fillna(_only(runs["optim"]))
     for name in ("seed", "lr", "wd"):
         rows[name] = rows[name].fillna(_only(runs[name])).astype("float64")
     measured = (*METRICS, "id", "seconds", "date", "clipped", "weight_decay")
-    unsaid = [name for name in runs if name not in (*names, *measured, "optim")]
+    unsaid = [str(name) for name in runs if name not in (*said, *measured, "optim")]
     scale = (runs["weight_decay"] / runs["wd"]).where(runs["wd"] > 0).round(12)
     known = runs[unsaid].assign(scale=scale)
-    family = list(dict.fromkeys(["optim", *(n for n in names if n not in ("seed", "lr", "wd"))]))
-    keys, places = runs[family].map(_exact), rows[family].map(_exact)
+    family = list(dict.fromkeys(["optim", *(n for n in said if n not in ("seed", "lr", "wd"))]))
+    keys, planned_keys = runs[family].map(_exact), rows[family].map(_exact)
     filled = []
-    for _, group in places.groupby(family, sort=False):
+    for _, group in planned_keys.groupby(family, sort=False):
         alike = keys == group.iloc[0]
         values = {name: _only(_nearest(known[name], alike)) for name in known}
         if not alike["optim"].any():
             values["convention"] = coordinates.convention_of(group["optim"].iloc[0])
         filled.append(pd.DataFrame(values, index=group.index, dtype=object))
-    values = pd.concat(filled)
-    rows[unsaid] = values[unsaid]
-    rows["weight_decay"] = rows["wd"] * values["scale"].astype("float64").fillna(1.0)
+    taken = pd.concat(filled)
+    rows[unsaid] = taken[unsaid]
+    rows["weight_decay"] = rows["wd"] * taken["scale"].astype("float64").fillna(1.0)
     rows = rows.astype(runs.dtypes.to_dict()).assign(status=MISSING, clipped="")
     words = [name for name in rows if rows[name].dtype == "string"]
     return rows.fillna(dict.fromkeys(words, ""))
@@ -203,7 +209,7 @@ def _only(column: pd.Series) -> Any:
     return values[0] if len(values) == 1 else None
 
 
-def _exact(value: object) -> str:
+def _exact(value: Any) -> str:
     if pd.isna(value):
         return ""
     return f"{value:.10g}" if isinstance(value, (int, float)) else str(value)

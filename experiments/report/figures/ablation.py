@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 
 from experiments.record.schema import FINISHED
 from experiments.report.data import units
+from experiments.report.data.text import short
 from experiments.report.figures import style
-from experiments.report.figures.heatmap import number
 from experiments.report.figures.section import Section, row
 from experiments.report.statistics.estimate import Estimate, over_seeds
 
@@ -79,7 +79,7 @@ def section(found: Sequence[Difference]) -> Section:
     rows: dict[tuple, list[str]] = {}
     for one in found:
         places = units.decimals(one.metric)
-        where = ["all", "all"] if one.cell is None else [number(x) for x in one.cell[1:]]
+        where = ["all", "all"] if one.cell is None else [short(x) for x in one.cell[1:]]
         start = [one.task, units.unit(one.metric), *where, f"{one.base:.{places}f}"]
         line = rows.setdefault((one.task, one.metric, one.cell), [*start, *("-" for _ in SPARED)])
         line[len(start) + list(SPARED).index(one.spared)] = one.estimate.text(places)
@@ -130,7 +130,7 @@ def draw(found: Sequence[Difference], *, ax: Axes) -> Axes:
         ax.errorbar([value], [y], **bar, **look, **name)
     ax.axvline(0, color="0.6", lw=0.8, zorder=0)
     names = [
-        "all cells" if cell is None else f"{number(cell[1])}, {number(cell[2])}" for cell in cells
+        "all cells" if cell is None else f"{short(cell[1])}, {short(cell[2])}" for cell in cells
     ]
     ax.set_yticks(range(len(cells)), names)
     ax.invert_yaxis()

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.record.schema import FINISHED
+from experiments.report.data.text import short
 from experiments.report.figures import style
 from experiments.report.figures.grokking import Timed
-from experiments.report.figures.heatmap import number
 
 
 def middle_rate(one: Timed) -> float:
@@ -34,11 +34,11 @@ def draw(one: Timed, points: pd.DataFrame, *, ax: Axes) -> Axes:
         own = runs.loc[runs["wd"] == wd, ["id"]].merge(points, on="id")
         for metric, line, width in (("test_error", "-", 1.3), ("train_error", ":", 0.8)):
             mean = 100 - own.pivot(index="step", columns="id", values=metric).dropna().mean(axis=1)
-            name = {"label": number(wd)} if line == "-" else {}
+            name = {"label": short(wd)} if line == "-" else {}
             ax.plot(mean.index, mean, color=shade, ls=line, lw=width, **name)
     ax.set_xscale("log")
     ax.set_ylim(-2, 102)
-    title = f"{one.panel.name}, lr {number(middle_rate(one))}"
+    title = f"{one.panel.name}, lr {short(middle_rate(one))}"
     look = {"weight": "bold", "color": style.colour(one.panel.optim)}
     ax.set_title(title, fontsize=style.FONT + 0.5, **look)
     look = {"frameon": False, "fontsize": style.FONT - 1.5, "title_fontsize": style.FONT - 1.5}

@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from experiments.report.data import coordinates
+from experiments.report.data.text import short
 from experiments.report.figures import style
-from experiments.report.figures.heatmap import number
 from experiments.report.statistics.measure import Measured
 
 #: Distance of wd = 0 from the smallest decay, in doublings.
@@ -27,7 +27,7 @@ def label(ax: Axes, page: list[Measured], most: int = 7) -> None:
     wds = pd.Series(sorted({wd for one in page for wd in one.panel.cells["wd"]}))
     places = positions(wds, page)
     thinned = slice(None, None, -(-len(wds) // most) or 1)
-    ax.set_xticks(places[thinned], [number(wd) for wd in wds[thinned]])
+    ax.set_xticks(places[thinned], [short(wd) for wd in wds[thinned]])
     first = page[0].panel.runs.iloc[0]
     text = coordinates.label("typed", first["convention"], first["decay"])
     ax.set_xlabel(text, fontsize=style.FONT)

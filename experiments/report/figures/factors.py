@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 
 from experiments.record import tables
 from experiments.record.schema import DIVERGED
+from experiments.report.data import names
 from experiments.report.data.frames import frame
+from experiments.report.data.text import Table
 from experiments.report.figures import style
-from experiments.report.pages import summary
 from experiments.report.statistics import decoupling
 
 #: Percent: the test error that counts as having learned to add.
@@ -65,7 +66,7 @@ def by_scale(found: pd.DataFrame) -> float:
     return float(round(fit[0], 9)) + 0.0  # no -0.00
 
 
-def scale_rows(found: pd.DataFrame) -> summary.Table:
+def scale_rows(found: pd.DataFrame) -> Table:
     """Return thresholds as rows of text: an optimizer and epsilon a row, a loss scale a column."""
     scales = sorted(found["loss_scale"].unique())
     head = ["", "epsilon", *(f"loss × {scale:g}" for scale in scales), "d log wd / d log scale"]
@@ -75,7 +76,7 @@ def scale_rows(found: pd.DataFrame) -> summary.Table:
         cells = [_threshold(own.loc[s]) if s in own.index else "" for s in scales]
         slope = by_scale(group)
         rows.append(
-            [style.label(optim), f"{eps:g}", *cells, "-" if np.isnan(slope) else f"{slope:.2f}"]
+            [names.label(optim), f"{eps:g}", *cells, "-" if np.isnan(slope) else f"{slope:.2f}"]
         )
     return rows
 
@@ -96,7 +97,7 @@ def draw_thresholds(found: pd.DataFrame, *, ax: Axes) -> Axes:
     dashes = dict(zip(sorted(found["optim.eps"].unique()), ("-", "--", ":", "-."), strict=False))
     for (optim, eps), group in found.groupby(SETTING, sort=True):
         own = group.sort_values("loss_scale")
-        label = rf"{style.label(optim)}, $\epsilon$ = {eps:g}"
+        label = rf"{names.label(optim)}, $\epsilon$ = {eps:g}"
         look = {"color": style.colour(optim), "ls": dashes[eps], "marker": "o", "ms": 3}
         ax.plot(own["loss_scale"], own["wd"], lw=1.3, label=label, **look)
     ax.set(xscale="log", yscale="log")
@@ -146,7 +147,7 @@ def arms(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def arm_rows(found: pd.DataFrame) -> summary.Table:
+def arm_rows(found: pd.DataFrame) -> Table:
     """Return the arms as rows of text."""
     head = ["", "epsilon", "best test error", "at lr", "wd", "cells as good", "diverged"]
     rows = [[*head, "d log wd / d log lr"]]
@@ -155,7 +156,7 @@ def arm_rows(found: pd.DataFrame) -> summary.Table:
             _text(arm[key], form) for key, form in (("error", ".2f"), ("lr", "g"), ("wd", "g"))
         ]
         counts = [f"{arm[key]} of {arm['cells']}" for key in ("good", "diverged")]
-        named = [style.label(arm["optim"]), f"{arm['optim.eps']:g}"]
+        named = [names.label(arm["optim"]), f"{arm['optim.eps']:g}"]
         rows.append([*named, *texts, *counts, _text(arm["slope"], ".2f")])
     return rows
 
@@ -177,13 +178,13 @@ def arm_verdict(found: pd.DataFrame) -> str:
 
 def _named(found: pd.DataFrame, chosen: pd.Series) -> str:
     """Name the chosen arms, with epsilon where it decides whether an optimizer is among them."""
-    names = []
+    chosen_names = []
     for optim, arms in found.groupby("optim", sort=False):
         within = arms[chosen[arms.index]]
         where = "" if len(within) == len(arms) else " with ε = "
         where += " and ".join(f"{eps:g}" for eps in within["optim.eps"]) if where else ""
-        names += [style.label(optim) + where] if len(within) else []
-    return " / ".join(names) or "none"  # names have commas
+        chosen_names += [names.label(optim) + where] if len(within) else []
+    return " / ".join(chosen_names) or "none"  # names have commas
 
 
 def _text(value: float, form: str) -> str:
@@ -191,4 +192,4 @@ def _text(value: float, form: str) -> str:
 
 
 def _order(key: Sequence) -> tuple:
-    return style.order({"optim": key[0]}), -key[1]
+    return names.order({"optim": key[0]}), -key[1]

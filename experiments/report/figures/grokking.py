@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from experiments.record.schema import FINISHED
 from experiments.report.data import curves
 from experiments.report.data.panels import Panel, average
+from experiments.report.data.text import short
 from experiments.report.figures import picture
-from experiments.report.figures.heatmap import number
 from experiments.report.figures.section import Section, row
 from experiments.report.pages import summary
 from experiments.report.statistics import decoupling, findings
@@ -169,7 +169,7 @@ def _fastest(one: Timed) -> list[str]:
     own = one.runs[one.runs["status"] == FINISHED]
     own = own[(own["lr"] == best["lr"]) & (own["wd"] == best["wd"])]
     by_heart = 2.0 ** np.log2(own["by_heart"]).mean()
-    return [f"{best[STEPS]:.0f}", number(best["lr"]), number(best["wd"]), f"{by_heart:.0f}"]
+    return [f"{best[STEPS]:.0f}", short(best["lr"]), short(best["wd"]), f"{by_heart:.0f}"]
 
 
 def rivals(found: Sequence[Timed]) -> Iterator[tuple[str, Estimate]]:

@@ -10,6 +10,7 @@ from matplotlib.patheffects import Normal, Stroke
 from experiments.record.schema import DIVERGED
 from experiments.report.data import coordinates
 from experiments.report.data.panels import ranked
+from experiments.report.data.text import short
 from experiments.report.figures import style
 
 #: Distance of the wd = 0 column from the others, in columns.
@@ -185,13 +186,13 @@ def _ticks(ax, boxes, middle, cells, axis) -> None:
         low, high = boxes[~zero, 0].min(), boxes[~zero, 1].max()
         ticks = list(10.0 ** np.arange(np.ceil(low * LOG), np.floor(high * LOG) + 1))
     ticks = _thin(ticks, 4)
-    positions, labels = list(np.log2(ticks)), [number(tick) for tick in ticks]
+    positions, labels = list(np.log2(ticks)), [short(tick) for tick in ticks]
     if zero.any():
         positions.append(middle[zero][0])
         labels.append(r"$\infty$" if axis == "timescale" else "0")
     ax.set_xticks(positions, labels)
     rates = _thin(sorted(set(cells["lr"])), 6)
-    ax.set_yticks(np.log2(rates), [number(rate) for rate in rates])
+    ax.set_yticks(np.log2(rates), [short(rate) for rate in rates])
     ax.tick_params(length=2, pad=1.5, labelsize=style.FONT - 1)
     ax.set_xlim(boxes[:, 0].min(), boxes[:, 1].max())
     ax.set_ylim(boxes[:, 2].min(), boxes[:, 3].max())
@@ -202,13 +203,3 @@ def _ticks(ax, boxes, middle, cells, axis) -> None:
 def _thin(values: list[float], most: int) -> list[float]:
     """Keep at most ``most`` values, evenly, the first among them."""
     return values[:: -(-len(values) // most)]
-
-
-def number(value: float) -> str:
-    """Return a tick as short as it can be: 0, 0.05, 2.5e-4, 1e-3."""
-    if value == 0:
-        return "0"
-    if 0.01 <= abs(value) < 10000:
-        return f"{value:.3g}" if value >= 0.1 else f"{value:.2g}"
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"

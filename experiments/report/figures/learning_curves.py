@@ -6,10 +6,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.report.data.panels import best_cell
+from experiments.report.data.text import short
 from experiments.report.data.units import unit
 from experiments.report.figures import style
-from experiments.report.figures.heatmap import number
-from experiments.report.pages import summary
 from experiments.report.statistics.measure import Measured
 
 #: Pages of more panels than this show the best cell of each; fewer show every decay.
@@ -18,7 +18,7 @@ FEW = 2
 
 def chosen(one: Measured, best_only: bool) -> pd.DataFrame:
     """Return the cells of a panel to draw: its best, or all decays at the lr of its best."""
-    best = summary.best_cell(one.panel.cells, one.settings.metric)
+    best = best_cell(one.panel.cells, one.settings.metric)
     if best is None:
         return one.panel.cells.iloc[:0]
     cells = one.panel.cells[one.panel.cells["lr"] == best["lr"]]
@@ -74,7 +74,7 @@ def learning_curve(
 
 
 def _label(one: Measured, cells: pd.DataFrame) -> str:
-    wds = [number(wd) for wd in cells["wd"]]
+    wds = [short(wd) for wd in cells["wd"]]
     if not wds:
         return f"{one.panel.name}: no finished run"
     return f"{one.panel.name}, wd {wds[0]}" + (f" to {wds[-1]} (dark)" if len(wds) > 1 else "")

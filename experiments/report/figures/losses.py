@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 
 from experiments.record.schema import FINISHED
 from experiments.report.data import units
+from experiments.report.data.text import short
 from experiments.report.figures import decay_axis, style
-from experiments.report.figures.heatmap import number
 from experiments.report.figures.section import Section, row
 from experiments.report.statistics.bootstrap import CHUNK
 from experiments.report.statistics.estimate import Estimate, estimate, unidentified
@@ -140,7 +140,7 @@ def draw(one: Measured, metric: str, *, ax: Axes) -> Axes:
         x, y = decay_axis.positions(own["wd"], [one]), own[metric].to_numpy()
         decayed = (own["wd"] > 0).to_numpy()
         look = {"color": shade, "marker": "o", "ms": 2.5, "lw": 1.1}
-        ax.plot(x[decayed], y[decayed], label=f"lr {number(rate)}", **look)
+        ax.plot(x[decayed], y[decayed], label=f"lr {short(rate)}", **look)
         ax.plot(x[~decayed], y[~decayed], **look | {"lw": 0})
     if len(cells):
         best = cells.loc[[cells[metric].idxmin()]]

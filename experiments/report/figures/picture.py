@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from experiments.report.data import coordinates
+from experiments.report.data import coordinates, names
 from experiments.report.data.panels import PROTOCOL
 from experiments.report.data.units import unit
 from experiments.report.figures import heatmap, style
@@ -74,7 +74,7 @@ def _follows(measured: Sequence[Measured], name: str, across: Sequence[str]) -> 
 
 
 def _across_order(panel_key: dict) -> tuple:
-    return style.order({"optim": ""} | {k: v for k, v in panel_key.items() if k in ACROSS})
+    return names.order({"optim": ""} | {k: v for k, v in panel_key.items() if k in ACROSS})
 
 
 def key(one: Measured, names: Sequence[str]) -> tuple:

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from experiments.report.data import names
 from experiments.report.figures import style
 from experiments.report.statistics.shares import R, is_matrix, slope
 
@@ -52,7 +53,7 @@ def _middle(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _optims(table: pd.DataFrame) -> list[str]:
-    return sorted(table["optim"].unique(), key=lambda optim: style.order({"optim": optim}))
+    return sorted(table["optim"].unique(), key=lambda optim: names.order({"optim": optim}))
 
 
 def _dash(optim: str) -> str:
@@ -126,7 +127,7 @@ def against_gradients(rows: pd.DataFrame, *, ax: Axes) -> Axes:
         y = y / own["eta"].iloc[0]
         shown = (x > 0) & (y > 0)
         look = {"color": style.colour(optim), "alpha": 0.5, "ms": 2, "mew": 0}
-        label = f"{style.label(optim)}: slope {slope(own):+.2f}".replace("-", "\N{MINUS SIGN}")
+        label = f"{names.label(optim)}: slope {slope(own):+.2f}".replace("-", "\N{MINUS SIGN}")
         ax.plot(x[shown], y[shown], "o", label=label, **look)
     ax.set(xscale="log", yscale="log")
     ax.legend(frameon=False, fontsize=style.FONT - 1, markerscale=2)
@@ -145,7 +146,7 @@ def over_training(table: pd.DataFrame, *, ax: Axes) -> Axes:
         steps = table[table["optim"] == optim].groupby("step")[["r_25", "r_50", "r_75"]].mean()
         steps = steps.where(steps > 0)
         look = {"color": style.colour(optim)}
-        line = {"lw": 1.4, "ls": _dash(optim), "label": style.label(optim)}
+        line = {"lw": 1.4, "ls": _dash(optim), "label": names.label(optim)}
         ax.plot(steps.index, steps["r_50"], **line, **look)
         ax.fill_between(steps.index, steps["r_25"], steps["r_75"], alpha=0.2, lw=0, **look)
     ax.set_yscale("log")

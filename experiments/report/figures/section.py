@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from experiments.report.pages import summary
+from experiments.report.data.text import Table, aligned, markdown
 from experiments.report.statistics.estimate import Estimate
 
 
@@ -23,7 +23,7 @@ class Section:
     """
 
     title: str
-    table: summary.Table
+    table: Table
     explained: str
     verdicts: Sequence[str] = ()
     file: str = ""
@@ -32,12 +32,12 @@ class Section:
     def markdown(self) -> str:
         """Return it as a README has it, the verdicts first."""
         lines = "\n".join(f"- **{line}**" for line in self.verdicts)
-        parts = [f"## {self.title}", lines, summary.markdown(self.table), self.explained]
+        parts = [f"## {self.title}", lines, markdown(self.table), self.explained]
         return "\n\n".join(filter(None, parts))
 
     def text(self) -> list[str]:
         """Return the lines to print."""
-        return [self.title, "", summary.aligned(self.table), "", *self.verdicts]
+        return [self.title, "", aligned(self.table), "", *self.verdicts]
 
 
 def row(key: Mapping[str, object], one: Estimate) -> dict[str, object]:

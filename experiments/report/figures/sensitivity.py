@@ -15,10 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.errors import UserError
-from experiments.report.data import units
+from experiments.report.data import names, units
 from experiments.report.data.surface import Surface
+from experiments.report.data.text import short
 from experiments.report.figures import style
-from experiments.report.figures.heatmap import number
 from experiments.report.figures.section import Section, row
 from experiments.report.pages.verdict import NOT_REPRODUCED, NOT_RESOLVED, REPRODUCED, judge
 from experiments.report.statistics.estimate import Estimate, draws, estimate, together
@@ -137,8 +137,8 @@ def shifts(found: Sequence[Curve]) -> list[tuple[str, str, Estimate]]:
 
 def _convention(one: Measured) -> str:
     convention = str(one.panel.runs["convention"].iloc[0])
-    wd = number(one.panel.cells["wd"].iloc[0])
-    return f"{style.label(one.panel.optim)}: wd {wd} in {CONVENTIONS[convention]}"
+    wd = short(one.panel.cells["wd"].iloc[0])
+    return f"{names.label(one.panel.optim)}: wd {wd} in {CONVENTIONS[convention]}"
 
 
 def section(page: Sequence[Measured]) -> Section:

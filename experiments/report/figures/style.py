@@ -1,9 +1,8 @@
-"""Names, colours and order of optimizers and protocols: the same in every figure and table."""
+"""Colours, dashes and fonts: the same in every figure."""
 
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -32,31 +31,8 @@ COLOURS = {
     "adagrad": "#dd3497",
     "adagradw": "#41ab5d",
 }
-LABELS = {
-    "sgd": "SGD + L2",
-    "sgdw": "SGDW",
-    "adam": "Adam + L2",
-    "adam_l2_m": "Adam, L2 in m only",
-    "adam_l2_v": "Adam, L2 in v only",
-    "adam_preconditioned": "Adam, L2 over root v",
-    "adamw": "AdamW",
-    "torch_sgd": "torch SGD",
-    "torch_adam": "torch Adam",
-    "torch_adamw": "torch AdamW",
-    "rmsprop": "RMSprop + L2",
-    "rmspropw": "RMSpropW",
-    "nadam": "NAdam + L2",
-    "nadamw": "NAdamW",
-    "radam": "RAdam + L2",
-    "radamw": "RAdamW",
-    "adagrad": "Adagrad + L2",
-    "adagradw": "AdagradW",
-}
-SCHEDULES = ("constant", "step", "cosine", "warm_restarts")
 #: Lines of one optimizer under its first, second, ... protocol.
 DASHES = ("-", "--", ":", "-.")
-#: The paper prints its figure S3 with AdamW above SGDW, and figure 2 the other way round.
-FIRST = {"figureS3": ("adamw", "sgdw")}
 SPARE = ("#6a3d9a", "#b15928", "#666666", "#e7298a", "#1b9e77")
 
 #: Marks of the heatmaps, in RGB hex. ABOVE is what lies beyond the colour scale.
@@ -119,42 +95,3 @@ def plain(ax: Axes) -> None:
 def colour_map() -> Colormap:
     """Return the map of all heatmaps: bright is good, and what lies above the scale is black."""
     return colormaps["viridis_r"].with_extremes(over=ABOVE)
-
-
-def label(optim: str) -> str:
-    """Return the name of an optimizer as a figure prints it."""
-    return LABELS.get(optim, optim)
-
-
-def value_label(name: str, value: Any) -> str:
-    """Return one protocol setting as a title prints it, e.g. ``100 epochs`` or ``cosine``."""
-    if isinstance(value, float):
-        value = f"{value:g}"
-    if name in ("task", "schedule", "model", "decay"):
-        words = {"normalized": "normalized wd", "raw": "raw wd", "warm_restarts": "warm restarts"}
-        return words.get(str(value), str(value))
-    if name == "epochs":
-        return f"{value} epoch{'s' * (value != '1')}"
-    if name == "figure":
-        return str(value).replace("figure", "Figure ")
-    return f"{name.replace('_', ' ')} {value}"
-
-
-def order(key: Mapping[str, Any]) -> tuple:
-    """Sort key of panels: figure, task, then the raw before the normalized, then optimizers."""
-    optims = list(dict.fromkeys([*FIRST.get(str(key.get("figure")), ()), *COLOURS]))
-    optim, schedule = str(key["optim"]), str(key.get("schedule", ""))
-    rest = [
-        f"{value:024.10f}" if isinstance(value, float) else str(value)
-        for name, value in key.items()
-        if name not in ("figure", "task", "optim", "decay", "schedule")
-    ]
-    return (
-        str(key.get("figure", "")),
-        str(key.get("task", "")),
-        optims.index(optim) if optim in optims else len(optims),
-        optim,
-        key.get("decay", "") == "normalized",
-        SCHEDULES.index(schedule) if schedule in SCHEDULES else len(SCHEDULES),
-        rest,
-    )

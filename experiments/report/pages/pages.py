@@ -7,6 +7,7 @@ from functools import cached_property
 import pandas as pd
 from matplotlib.figure import Figure
 
+from experiments.report.data import names
 from experiments.report.figures import (
     ablation,
     accuracy,
@@ -16,7 +17,6 @@ from experiments.report.figures import (
     losses,
     picture,
     sensitivity,
-    style,
     tuning_curves,
 )
 from experiments.report.figures.grokking import Timed
@@ -124,7 +124,7 @@ class Page:
             )
         }
         if both := twin(self.panels):
-            text = TWIN.format(style.label("adamw"))
+            text = TWIN.format(names.label("adamw"))
             drawn[self._file("twin")] = (picture.heatmaps([both], self.note), text)
         return drawn | {self._file("tuning"): (tuning_curves.tuning_curves(self.panels), "")}
 
@@ -175,7 +175,7 @@ class Page:
         return {self._file("sensitivity"): (sensitivity.figure(self.panels), text)}
 
     def _who(self) -> str:
-        return ", ".join(dict.fromkeys(style.label(one.panel.optim) for one in self.panels))
+        return ", ".join(dict.fromkeys(names.label(one.panel.optim) for one in self.panels))
 
 
 def twin(page: Sequence[Measured]) -> list[Measured]:
@@ -184,7 +184,7 @@ def twin(page: Sequence[Measured]) -> list[Measured]:
     if len(own) != 1:
         return []
     views = {"lambda": "the paper's axes", "torch_wd": "torch's axes"}
-    label, (one,) = style.label("adamw"), own
+    label, (one,) = names.label("adamw"), own
     return [
         measure_one(
             replace(one.panel, name=f"{label}, {view}"),

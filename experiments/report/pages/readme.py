@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.record.schema import DIVERGED, FINISHED
-from experiments.report.data import units
+from experiments.report.data import names, units
 from experiments.report.data.panels import split_by
-from experiments.report.figures import style
+from experiments.report.data.text import Table, markdown
 from experiments.report.figures.picture import ACROSS, caption
 from experiments.report.pages import summary
 from experiments.report.statistics.counterpart import Pair
@@ -79,19 +79,19 @@ def readme(
     parts += [f"![{text}]({name})\n\n*{text}*" for name, text in figures.items()]
     for figure, page in summary.pages(measured).items():
         parts += [f"## {figure.replace('figure', 'Figure ')}" if figure else "## Numbers"]
-        parts += [summary.markdown(summary.cells_table(page))]
+        parts += [markdown(summary.cells_table(page))]
         if page[0].settings.is_grid:
             for names in (summary.DECOUPLING, summary.TUNING):
-                parts += [summary.markdown(summary.statistics_table(page, names))]
+                parts += [markdown(summary.statistics_table(page, names))]
             lines = [*summary.reasons(page), *summary.notes(page)]
             parts += ["\n".join(f"- {line}" for line in lines)]
     parts += sections
     if paper:
-        parts += ["## Beside the paper", summary.markdown(beside(paper)), RANKS]
+        parts += ["## Beside the paper", markdown(beside(paper)), RANKS]
         parts += ["\n".join(f"- {line}" for line in unranked(paper))]
     if findings:
         rows = finding_rows(findings, measured[0].settings.metric)
-        parts += ["## Comparisons", summary.markdown(rows), COMPARED]
+        parts += ["## Comparisons", markdown(rows), COMPARED]
     parts += ["\n".join(f"- {line}" for line in remarks)]
     settings = measured[0].settings
     if settings.is_grid:
@@ -104,12 +104,12 @@ def readme(
 
 def page_caption(page: Sequence[Measured]) -> str:
     """Say what a page of heatmaps shows."""
-    names = ", ".join(dict.fromkeys(style.label(one.panel.optim) for one in page))
+    who = ", ".join(dict.fromkeys(names.label(one.panel.optim) for one in page))
     across = [n for n in ACROSS if len({one.panel.key.get(n) for one in page}) > 1]
-    return names + (f" by {across[0].replace('_', ' ')}" if across else "") + f". {caption(page)}"
+    return who + (f" by {across[0].replace('_', ' ')}" if across else "") + f". {caption(page)}"
 
 
-def beside(pairs: Sequence[Pair]) -> summary.Table:
+def beside(pairs: Sequence[Pair]) -> Table:
     """Return our statistics beside the paper's, and how alike the two rank their cells."""
     there = {name for pair in pairs for name in pair.statistics.index}
     shown = [name for name in summary.DECOUPLING if name in there]

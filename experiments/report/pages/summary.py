@@ -1,14 +1,13 @@
 """The summary that a report prints: one line a panel, readable in a terminal and in markdown."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
 from experiments.record.schema import DIVERGED
 from experiments.report.data import units
-from experiments.report.data.panels import MISSING, ranked
-from experiments.report.figures.heatmap import number
+from experiments.report.data.panels import MISSING, best_cell
+from experiments.report.data.text import Table, short
 from experiments.report.statistics.measure import Measured
 
 #: Name of each statistic and its decimals, in the order of the tables.
@@ -28,7 +27,6 @@ TUNING = ("near_share", "one_pass_regret", "best_of_10", "interaction_share")
 IN_UNITS = ("freezing_cost", "one_pass_regret", "best_of_10")
 #: What a note says when its number is not to be taken at face value.
 SHAKY = ("lower bound", "edge", "samples")
-Table = list[list[str]]
 
 
 def cells_table(measured: Sequence[Measured]) -> Table:
@@ -47,7 +45,7 @@ def cells_table(measured: Sequence[Measured]) -> Table:
             value, spread = f"{best[metric]:.{places}f}", best["sd"]
             value += f" ± {spread:.{places}f}" if spread == spread else ""
             in_bits = [f"{best[metric] / units.BIT:.{places}f}" for _ in bits]
-            where = [value, *in_bits, number(best["lr"]), number(best["wd"])]
+            where = [value, *in_bits, short(best["lr"]), short(best["wd"])]
         status = one.panel.runs["status"]
         missing, diverged = int((status == MISSING).sum()), int((status == DIVERGED).sum())
         noise = f"{one.noise.sd:.{places}f}" if one.noise else "-"
@@ -68,12 +66,6 @@ def statistics_table(measured: Sequence[Measured], names: Sequence[str]) -> Tabl
     return rows
 
 
-def best_cell(cells: pd.DataFrame, metric: str) -> pd.Series | None:
-    """Return the lowest cell that is a value and of which no seed diverged, if there is one."""
-    order = ranked(cells, metric)
-    return order.iloc[0] if len(order) else None
-
-
 def estimate(row: pd.Series, decimals: int = 2) -> str:
     """Return a statistic with its interval, ``>=`` before a lower bound, or ``not identified``."""
     if row["reason"]:
@@ -82,24 +74,6 @@ def estimate(row: pd.Series, decimals: int = 2) -> str:
     value, low, high = (f"{number:.{decimals}f}" for number in rounded)
     text = ("≥ " if "lower bound" in row["note"] else "") + value
     return text + (f" [{low}, {high}]" if row["low"] == row["low"] else "")
-
-
-def aligned(table: Table) -> str:
-    """Return rows of text as columns for a terminal, the first to the left, the rest right."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return "\n".join(
-        "  ".join(
-            text.ljust(width) if i == 0 else text.rjust(width)
-            for i, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
-    )
-
-
-def markdown(table: Table) -> str:
-    """Return rows of text as a markdown table."""
-    rule = ["---", *["---:"] * (len(table[0]) - 1)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [table[0], rule, *table[1:]])
 
 
 def reasons(measured: Sequence[Measured]) -> list[str]:
@@ -156,14 +130,3 @@ def curves(measured: Sequence[Measured]) -> pd.DataFrame:
 
 def _plain(key: dict) -> dict:
     return {name: value for name, value in key.items() if name != "convention"}
-
-
-def read_csv(path: Path) -> pd.DataFrame:
-    """Read statistics back: value and interval as numbers, NaN where empty, all else as it is."""
-    blank = {"value": "", "low": "", "high": ""}
-    return pd.read_csv(path, keep_default_na=False, na_values=blank)
-
-
-def csv(table: pd.DataFrame) -> str:
-    """Return a table as CSV text with six significant digits."""
-    return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")

@@ -14,6 +14,7 @@ from experiments.record.tables import Row
 from experiments.report.data import curves
 from experiments.report.data.frames import frame
 from experiments.report.data.panels import Panel, panels
+from experiments.report.data.text import aligned, csv
 from experiments.report.figures import picture
 from experiments.report.figures.section import Section
 from experiments.report.pages import readme, summary
@@ -118,23 +119,23 @@ def _fill(
             contents |= {f"{file}.{k}": data for k, data in picture.render(figure).items()}
             figures |= {f"{file}.png": caption} if caption else {}
         sections += page.sections()
-    contents |= {f"{one.file}{look}.csv": summary.csv(one.data) for one in sections}
-    contents[f"decoupling{look}.csv"] = summary.csv(summary.tidy(measured))
-    contents[f"tuning{look}.csv"] = summary.csv(summary.curves(measured))
+    contents |= {f"{one.file}{look}.csv": csv(one.data) for one in sections}
+    contents[f"decoupling{look}.csv"] = csv(summary.tidy(measured))
+    contents[f"tuning{look}.csv"] = csv(summary.curves(measured))
     matched = matching.matches([one.panel for one in measured], settings.metric)
     for optim in dict.fromkeys(match.second.optim for match in matched):
         pairs = [match.table() for match in matched if match.second.optim == optim]
-        contents[f"matching_{optim}{look}.csv"] = summary.csv(pd.concat(pairs))
+        contents[f"matching_{optim}{look}.csv"] = csv(pd.concat(pairs))
     remarks = [match.text() for match in matched]
     found = [] if settings.level or look else findings.findings(measured, points)
     if found:
-        contents["findings.csv"] = summary.csv(findings.table(found))
+        contents["findings.csv"] = csv(findings.table(found))
     if not look:
         paper = counterpart.pairs(measured, folder.parent, settings.paper) if settings.paper else []
         options = {"note": note, "paper": paper, "remarks": remarks, "findings": found}
         options["sections"] = [one.markdown() for one in sections]
         contents["README.md"] = readme.readme(experiment, measured, runs, figures, **options)
-    told = [summary.aligned(findings.rows(found, settings.metric)), ""] if found else []
+    told = [aligned(findings.rows(found, settings.metric)), ""] if found else []
     special = [line for one in sections for line in [*one.text(), ""]]
     return [*_tables(experiment, measured), *special, *told, *remarks]
 
@@ -183,12 +184,12 @@ def _tables(experiment: str, measured: list[Measured]) -> list[str]:
         text += [
             f"{experiment} {figure}".strip(),
             "",
-            summary.aligned(summary.cells_table(page)),
+            aligned(summary.cells_table(page)),
             "",
         ]
         if page[0].settings.is_grid:
             for names in (summary.DECOUPLING, summary.TUNING):
-                text += [summary.aligned(summary.statistics_table(page, names)), ""]
+                text += [aligned(summary.statistics_table(page, names)), ""]
             text += [*summary.reasons(page), ""]
     return text
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from experiments.errors import UserError
 from experiments.record import files, tables
 from experiments.record.schema import DIVERGED, FINISHED
-from experiments.report.pages import summary
+from experiments.report.data.text import Table, aligned, markdown, read_csv
 from experiments.report.statistics.estimate import Estimate, unidentified
 
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
@@ -183,7 +183,7 @@ def look_up(folder: Path, claim: Claim, figure: str = "") -> Estimate | None:
     file = folder / ("decoupling.csv" if slope else "findings.csv")
     if not file.exists():
         return None
-    rows = summary.read_csv(file)
+    rows = read_csv(file)
     names = ("statistic", "optim") if slope else ("kind", "of")
     rows = rows[(rows[names[0]] == claim.statistic) & (rows[names[1]] == claim.of)]
     if "figure" in rows and figure:
@@ -246,7 +246,7 @@ def rule(results_dir: Path) -> list[Ruling]:
     ]
 
 
-def verdict_table(rulings: list[Ruling], *, brief: bool = False) -> summary.Table:
+def verdict_table(rulings: list[Ruling], *, brief: bool = False) -> Table:
     """Return the rulings as rows of text under a head; ``brief`` without number and range."""
     head = ["claim", "number", "paper", "ours", "n", "verdict", "claimed range"]
     rows = [head, *(ruling.row() for ruling in rulings)]
@@ -284,16 +284,16 @@ def report(results_dir: Path) -> str:
     rulings = rule(results_dir)
     rows = verdict_table(rulings)
     page = PAGE.format(
-        head=HEAD, table=summary.markdown(rows), still=STILL, gain=NO_GAIN, notes=_notes(rulings)
+        head=HEAD, table=markdown(rows), still=STILL, gain=NO_GAIN, notes=_notes(rulings)
     )
     written = {results_dir / "README.md": page}
     readme = results_dir.parent / "README.md"
-    shown = summary.markdown(verdict_table(rulings, brief=True))
+    shown = markdown(verdict_table(rulings, brief=True))
     if readme.exists() and (text := between_markers(readme.read_text(), shown, readme)):
         written[readme] = text
     for path, text in written.items():
         files.write(path, text)
-    return f"{summary.aligned(rows)}\n\nwrote {' '.join(map(str, written))}"
+    return f"{aligned(rows)}\n\nwrote {' '.join(map(str, written))}"
 
 
 def between_markers(text: str, shown: str, name: Path) -> str | None:

@@ -7,8 +7,9 @@ from experiments.errors import UserError
 from experiments.record import files, tables
 from experiments.report.data import probes
 from experiments.report.data.frames import frame
+from experiments.report.data.text import aligned, csv
 from experiments.report.figures import factors, picture, probe_panels
-from experiments.report.pages import readme, summary, why_page
+from experiments.report.pages import readme, why_page
 from experiments.report.statistics import claims, shares
 
 log = logging.getLogger(__name__)
@@ -44,9 +45,9 @@ def report(runs_dir: Path, results_dir: Path) -> str:
     contents: dict[Path, str | bytes] = {
         tables.file(results_dir, NAME): tables.render(runs),
         folder / probes.FILE: tables.render(kept, probes.KIND),
-        folder / "claims.csv": summary.csv(ruled),
+        folder / "claims.csv": csv(ruled),
     }
-    pictures = why_page.names(sorted(rows["task"].unique()))
+    pictures = why_page.picture_files(sorted(rows["task"].unique()))
     for task, name in pictures.items():
         own = [part[part["task"] == task] for part in (rows, looks, per_run)]
         for kind, data in picture.render(probe_panels.picture(*own)).items():
@@ -75,4 +76,4 @@ def report(runs_dir: Path, results_dir: Path) -> str:
     contents[results_dir.parent / "docs" / "why.md"] = text
     for path, content in contents.items():
         files.write(path, content)
-    return f"{summary.aligned(shown)}\n\nwrote {' '.join(map(str, contents))}"
+    return f"{aligned(shown)}\n\nwrote {' '.join(map(str, contents))}"

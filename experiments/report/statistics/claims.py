@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from experiments.report.figures import style
-from experiments.report.pages import summary
+from experiments.report.data import names
+from experiments.report.data.text import Table
 from experiments.report.pages.verdict import (
     NOT_REPRODUCED,
     NOT_RESOLVED,
@@ -112,13 +112,13 @@ def rulings(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def shown(table: pd.DataFrame) -> summary.Table:
+def shown(table: pd.DataFrame) -> Table:
     """Return the rulings as rows of text: a claim a row, number and verdict of each task."""
     tasks = list(table["task"].unique())
     head = ["", "claim", "number", "claimed", *(f for t in tasks for f in (t, "verdict"))]
     rows = [head]
     for claim in CLAIMS:
-        row = [style.label(claim.optim), claim.text, claim.number, claim.range]
+        row = [names.label(claim.optim), claim.text, claim.number, claim.range]
         for task in tasks:
             one = table[
                 (table["task"] == task)

@@ -11,7 +11,7 @@ from experiments.errors import UserError
 from experiments.record import tables
 from experiments.report.data.frames import frame
 from experiments.report.data.panels import Panel, panels, ranked
-from experiments.report.pages import summary
+from experiments.report.data.text import read_csv
 from experiments.report.statistics.estimate import Estimate, estimate, unidentified
 from experiments.report.statistics.measure import Measured
 
@@ -55,7 +55,7 @@ def pairs(measured: Sequence[Measured], results_dir: Path, figure: str) -> list[
     if figure not in set(runs["figure"]):
         raise UserError(f"paper={figure} is not one of {', '.join(sorted(set(runs['figure'])))}")
     theirs = [panel for panel in panels(runs, "test_error") if panel.figure == figure]
-    known = summary.read_csv(folder / "decoupling.csv")
+    known = read_csv(folder / "decoupling.csv")
     found = counterparts([one.panel for one in measured], theirs)
     return [
         Pair(one, other, _statistics(known, other), rank_correlation(one, other))

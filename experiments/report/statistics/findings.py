@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from experiments.report.data import units
-from experiments.report.data.panels import MISSING
-from experiments.report.figures import style
+from experiments.report.data import names, units
+from experiments.report.data.panels import MISSING, best_cell
+from experiments.report.data.text import Table
 from experiments.report.pages import summary
 from experiments.report.statistics import budget, compare, equal_loss, speed
 from experiments.report.statistics.bootstrap import Noise, mean_noise
@@ -79,7 +79,7 @@ def table(found: Sequence[Finding]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["figure", "kind", "of", "where", *numbers])
 
 
-def rows(found: Sequence[Finding], metric: str) -> summary.Table:
+def rows(found: Sequence[Finding], metric: str) -> Table:
     """Return findings as text under a head: what of whom, the number, n and what to know of it."""
     known = {"metric": metric.split("_")[1], "unit": units.difference(metric)}
     body = [
@@ -118,8 +118,8 @@ def groups(page: Sequence[Measured], *free: str) -> Iterator[tuple[str, dict[str
     for protocol, panels in found.items():
         shown = [(k, v) for k, v in protocol if k in ("schedule", "epochs", "task")]
         varying = {k for k, v in shown if len({dict(p).get(k) for p in found}) > 1}
-        names = [style.value_label(k, v.removesuffix(".0")) for k, v in shown if k in varying]
-        yield ", ".join(names), panels
+        words = [names.setting(k, v.removesuffix(".0")) for k, v in shown if k in varying]
+        yield ", ".join(words), panels
 
 
 def pairs(panels: Mapping[str, list[Measured]]) -> Iterator[tuple[str, Measured, Measured]]:
@@ -127,7 +127,7 @@ def pairs(panels: Mapping[str, list[Measured]]) -> Iterator[tuple[str, Measured,
     for optim, own in panels.items():
         twin = panels.get(optim + "w", [])
         if len(own) == len(twin) == 1:
-            yield f"{style.label(optim)}, {style.label(optim + 'w')}", own[0], twin[0]
+            yield f"{names.label(optim)}, {names.label(optim + 'w')}", own[0], twin[0]
 
 
 def _best(one: Measured) -> np.ndarray:
@@ -194,12 +194,12 @@ def _budgets(page: Sequence[Measured]) -> Iterator[Finding]:
         exponents.setdefault((optim, rest), {})[decay] = found
         where = ", ".join([value for name, value in rest if name == "task"] + [f"{decay} wd"])
         estimate = _noted(found.estimate, *family)
-        yield Finding("exponent", style.label(optim), where, estimate)
+        yield Finding("exponent", names.label(optim), where, estimate)
     for (optim, rest), by_decay in exponents.items():
         if {"raw", "normalized"} <= set(by_decay):
             where = ", ".join(value for name, value in rest if name == "task")
             estimate = budget.drop(by_decay["raw"], by_decay["normalized"])
-            yield Finding("exponent_drop", style.label(optim), where, estimate)
+            yield Finding("exponent_drop", names.label(optim), where, estimate)
 
 
 def _restarts(page: Sequence[Measured], points: pd.DataFrame) -> Iterator[Finding]:
@@ -212,12 +212,12 @@ def _restarts(page: Sequence[Measured], points: pd.DataFrame) -> Iterator[Findin
                 seeds = [best_curve(one, points) for one in both]
                 if all(map(len, seeds)):
                     estimate = speed.compare(*seeds, both[0].settings.samples)
-                    yield Finding("restarts", style.label(optim), where, _noted(estimate, *both))
+                    yield Finding("restarts", names.label(optim), where, _noted(estimate, *both))
 
 
 def best_curve(one: Measured, points: pd.DataFrame) -> pd.DataFrame:
     """Return the learning curves of the seeds of a panel's best cell: seed and the points."""
-    best = summary.best_cell(one.panel.cells, one.settings.metric)
+    best = best_cell(one.panel.cells, one.settings.metric)
     runs = one.panel.runs
     if best is not None:
         runs = runs[(runs["lr"] == best["lr"]) & (runs["wd"] == best["wd"])]

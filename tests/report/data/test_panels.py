@@ -1,8 +1,7 @@
 import pytest
 
 from experiments.errors import UserError
-from experiments.report.data.panels import panels
-from experiments.report.pages.summary import best_cell
+from experiments.report.data.panels import best_cell, panels
 from tests.report.report_data import frame, run, sweep
 
 

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from experiments.report.data import names
 from experiments.report.data.panels import panels
 from experiments.report.figures import heatmap, picture, style
 from experiments.report.statistics.measure import Settings, measure
@@ -96,14 +97,6 @@ def test_a_frame_that_still_has_seeds_is_refused():
         heatmap.heatmap(cells, ax=Figure().subplots())
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0, "0"), (0.0625, "0.062"), (3.125e-5, "3.1e-5"), (1e-3, "1e-3"), (0.5, "0.5"), (20, "20")],
-)
-def test_ticks_are_short(value, text):
-    assert heatmap.number(value) == text
-
-
 def page(*sweeps):
     found = panels(frame([row for rows in sweeps for row in rows]), "test_error")
     return measure(found, Settings(samples=0))
@@ -135,15 +128,15 @@ def test_ridge_is_drawn_in_the_colour_of_the_optimizer_and_not_without_a_slope()
 
 
 def test_pages_are_arranged_as_the_paper_does():
-    def names(measured):
+    def titles(measured):
         return [[one and one.panel.name for one in row] for row in picture.arrange(measured)]
 
     few = {"lrs": LRS[:2], "wds": WDS[:2], "seeds": [0]}
     four = page(*(sweep(optim=optim, **few) for optim in ("adamw", "sgd", "adam", "sgdw")))
-    assert names(four) == [["SGD + L2", "SGDW"], ["Adam + L2", "AdamW"]]
+    assert titles(four) == [["SGD + L2", "SGDW"], ["Adam + L2", "AdamW"]]
     schedules = [("adamw", "step"), ("adam", "constant"), ("adamw", "constant")]
     six = page(*(sweep(optim=optim, schedule=s, **few) for optim, s in schedules))
-    assert names(six) == [["Adam + L2, constant", None], ["AdamW, constant", "AdamW, step"]]
+    assert titles(six) == [["Adam + L2, constant", None], ["AdamW, constant", "AdamW, step"]]
 
 
 def test_settings_that_a_schedule_brings_with_it_open_no_rows():
@@ -172,4 +165,4 @@ def test_a_picture_drawn_twice_has_the_same_bytes():
 def test_every_optimizer_has_its_own_colour():
     assert len(set(style.COLOURS.values())) == len(style.COLOURS)
     assert style.colour("mine") == style.colour("mine")
-    assert set(style.COLOURS) == set(style.LABELS)
+    assert set(style.COLOURS) == set(names.LABELS)

@@ -1,0 +1,35 @@
+import pytest
+
+from experiments.report.data.text import aligned, formatted, markdown, short
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (0.0625, "0.062"), (3.125e-5, "3.1e-5"), (1e-3, "1e-3"), (0.5, "0.5"), (20, "20")],
+)
+def test_short_numbers_are_short(value, text):
+    assert short(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "text"),
+    [
+        (-0.004, ".2f", "0.00"),
+        (-0.004, "+.2f", "+0.00"),
+        (-0.006, ".2f", "-0.01"),
+        (-0.0, ".3g", "0"),
+        (float("nan"), ".2f", "nan"),
+    ],
+)
+def test_zero_has_no_sign(value, form, text):
+    assert formatted(value, form) == text
+
+
+def test_a_table_is_aligned_in_a_terminal_and_has_a_rule_in_markdown():
+    table = [["", "error"], ["Adam + L2", "5"]]
+    assert aligned(table) == "           error\nAdam + L2      5"
+    assert markdown(table) == "|  | error |\n| --- | ---: |\n| Adam + L2 | 5 |"
+
+
+def test_a_bar_within_a_cell_does_not_end_it_in_markdown():
+    assert markdown([["|x|"]]).startswith(r"| \|x\| |")

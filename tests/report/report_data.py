@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pandas as pd
 
+from experiments.report.data.surface import surface
+
 LRS = 2.0 ** np.arange(-8, 1)
 WDS = 2.0 ** np.arange(-12, 1)
 
@@ -18,6 +20,11 @@ def cells(error, lrs=LRS, wds=WDS, **columns):
             for wd in wds
         ]
     return pd.DataFrame(rows).assign(**columns)
+
+
+def on_cells(statistic):
+    """A statistic of a surface as one of a frame of averaged cells."""
+    return lambda table, *args, **named: statistic(surface(table), *args, **named)
 
 
 def valley(slope, at=-8.0, steep=0.3, shallow=0.01):

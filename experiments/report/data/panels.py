@@ -1,14 +1,14 @@
 """Cells: the runs of one setting averaged over seeds, grouped in panels of one protocol each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from experiments.errors import UserError
-from experiments.record.schema import COLUMNS, DIVERGED, is_setting
+from experiments.record.schema import COLUMNS, DIVERGED, FINISHED, is_setting
 from experiments.report.data import coordinates, names
 
 #: What is held fixed within a panel; any further setting joins them.
@@ -18,6 +18,7 @@ PROTOCOL = (
 )
 MISSING = "missing"
 METRICS = [name for name in COLUMNS if name.endswith(("_error", "_loss"))]
+Item, Key = TypeVar("Item"), TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,15 @@ class Panel:
     @property
     def optim(self) -> str:
         return str(self.key["optim"])
+
+    def setting(self, column: str) -> Any:
+        """Return what its runs have in a column in which they do not differ."""
+        return self.runs[column].iloc[0]
+
+    @property
+    def done(self) -> int:
+        """How many of its runs have ended, diverged ones among them."""
+        return int((self.runs["status"] != MISSING).sum())
 
     @property
     def figure(self) -> str:
@@ -98,6 +108,14 @@ def _name(key: dict[str, Any], keys: list[dict[str, Any]]) -> str:
     )
 
 
+def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """Group things by a key, in the order in which each is first seen."""
+    found: dict[Key, list[Item]] = {}
+    for item in items:
+        found.setdefault(key(item), []).append(item)
+    return found
+
+
 def average(runs: pd.DataFrame, value: str) -> pd.DataFrame:
     """Average ``value`` over the seeds of each (lr, wd) cell.
 
@@ -141,6 +159,34 @@ def average(runs: pd.DataFrame, value: str) -> pd.DataFrame:
         "hidden",
     )
     return cells.reset_index()
+
+
+def seed_table(panel: Panel, value: str) -> np.ndarray:
+    """Return ``value`` of each cell's finished seeds, shape (cells, seeds): see ``by_cell``."""
+    runs = panel.runs[(panel.runs["status"] == FINISHED) & panel.runs[value].notna()]
+    rows = panel.cells.reset_index().set_index(["lr", "wd"])["index"]
+    cell = rows.loc[list(zip(runs["lr"], runs["wd"], strict=True))].to_numpy()
+    return by_cell(cell, runs["seed"].to_numpy(), runs[value].to_numpy(float), len(panel.cells))
+
+
+def by_cell(cell: np.ndarray, seed: np.ndarray, values: np.ndarray, cells: int) -> np.ndarray:
+    """Arrange a number of each run by cell, in the order of the seeds, then NaN.
+
+    Args:
+        cell: Number of each run's cell, shape (runs,).
+        seed: Likewise.
+        values: Likewise.
+        cells: How many cells there are.
+
+    Returns:
+        Shape (cells, seeds), at least one column.
+    """
+    order = np.lexsort((seed, cell))
+    cell, n = cell[order], np.bincount(cell, minlength=cells)
+    rank = np.arange(len(cell)) - np.repeat(np.cumsum(n) - n, n)
+    table = np.full((cells, max(n.max(initial=0), 1)), np.nan)
+    table[cell, rank] = values[order]
+    return table
 
 
 def ranked(cells: pd.DataFrame, value: str) -> pd.DataFrame:

@@ -20,6 +20,7 @@ class Surface:
         zero: Shape (W,), true at wd = 0.
         error: Shape (S, L, W). NaN: no such cell, or no number. Infinite: some seed diverged.
         bound: Shape (L, W). True where the number is only a bound of the true one.
+        at: Row and column of each cell of the table, shapes (cells,).
     """
 
     lr: np.ndarray
@@ -27,10 +28,13 @@ class Surface:
     zero: np.ndarray
     error: np.ndarray
     bound: np.ndarray
+    at: tuple[np.ndarray, np.ndarray]
 
-    def sampled(self, error: np.ndarray) -> "Surface":
-        """Return the same table with other errors, shape (S, L, W)."""
-        return replace(self, error=error)
+    def sampled(self, errors: np.ndarray) -> "Surface":
+        """Return the table with further samples of its cells' errors, shape (S, cells)."""
+        further = np.full((len(errors), *self.bound.shape), np.nan)
+        further[:, self.at[0], self.at[1]] = errors
+        return replace(self, error=np.concatenate([self.error, further]))
 
     @property
     def log_lr(self) -> np.ndarray:
@@ -43,8 +47,8 @@ class Surface:
 
     @property
     def known(self) -> np.ndarray:
-        """Errors that are values; NaN where missing, diverged or only bounded. Shape (S, L, W)."""
-        return np.where(np.isfinite(self.error) & ~self.bound, self.error, np.nan)
+        """Errors that are values; infinite where missing, diverged or a bound. Shape (S, L, W)."""
+        return np.where(np.isfinite(self.error) & ~self.bound, self.error, np.inf)
 
     @property
     def pessimistic(self) -> np.ndarray:
@@ -54,7 +58,7 @@ class Surface:
 
 
 def surface(cells: pd.DataFrame, value: str = "test_error", axis: str = "typed") -> Surface:
-    """Arrange averaged cells as arrays; ``index`` tells where each row of ``cells`` went.
+    """Arrange averaged cells as arrays.
 
     Args:
         cells: One row a cell: lr, wd and ``value``, in percent or nats; optionally ``diverged``
@@ -70,25 +74,18 @@ def surface(cells: pd.DataFrame, value: str = "test_error", axis: str = "typed")
         raise UserError("several rows share one (lr, wd) cell; average over seeds first")
     if not (cells["lr"] > 0).all() or not (cells["wd"] >= 0).all():
         raise UserError("cells need lr > 0 and wd >= 0")
-    lr, x, zero, rows, columns = index(cells, axis)
-    error = np.full((1, len(lr), len(x)), np.nan)
-    error[0, rows, columns] = np.where(_diverged(cells), np.inf, cells[value].astype(float))
-    bound = np.zeros((len(lr), len(x)), bool)
-    if "bound" in cells:
-        bound[rows, columns] = cells["bound"].fillna("") != ""
-    return Surface(lr, x, zero, error, bound)
-
-
-def index(cells: pd.DataFrame, axis: str) -> tuple[np.ndarray, ...]:
-    """Return lr (L,), x (W,), zero (W,) and the row and column of each cell of the table."""
     where = coordinates.convert(cells, axis).astype(float).to_numpy()
-    zero = (cells["wd"] == 0).to_numpy()
     sign = -1.0 if axis == "timescale" else 1.0
     with np.errstate(divide="ignore"):
-        strength = np.where(zero, -np.inf, np.round(sign * np.log2(where), 9))
-    lr, rows = np.unique(cells["lr"].to_numpy(float), return_inverse=True)
-    strengths, first, columns = np.unique(strength, return_index=True, return_inverse=True)
-    return lr, where[first], np.isneginf(strengths), rows, columns
+        strength = np.where(cells["wd"] == 0, -np.inf, np.round(sign * np.log2(where), 9))
+    lr, row = np.unique(cells["lr"].to_numpy(float), return_inverse=True)
+    strengths, first, column = np.unique(strength, return_index=True, return_inverse=True)
+    error = np.full((1, len(lr), len(strengths)), np.nan)
+    error[0, row, column] = np.where(_diverged(cells), np.inf, cells[value].astype(float))
+    bound = np.zeros(error.shape[1:], bool)
+    if "bound" in cells:
+        bound[row, column] = cells["bound"].fillna("") != ""
+    return Surface(lr, where[first], np.isneginf(strengths), error, bound, (row, column))
 
 
 def _diverged(cells: pd.DataFrame) -> np.ndarray:

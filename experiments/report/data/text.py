@@ -2,14 +2,21 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+MINUS = "\N{MINUS SIGN}"
 #: Rows of text, the head first.
 Table = list[list[str]]
 
 
 def formatted(value: float, form: str = ".2f") -> str:
-    """Return a number in one of Python's formats, and zero without its sign: never -0.00."""
+    """Return a number in one of Python's formats, and zero without its sign: never -0.00.
+
+    Of two decimals equally near, as 0.02 and 0.03 to 0.025, it is the even one.
+    """
+    if form.endswith("f"):
+        value = float(np.round(value, int(form[-2])))
     text = f"{value:{form}}"
     return f"{0.0:{form}}" if float(text) == 0 else text
 

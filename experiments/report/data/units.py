@@ -1,4 +1,4 @@
-"""Units of the metrics, and how many decimals a table gives them."""
+"""Units of the metrics, and how many decimals a report gives them."""
 
 import math
 
@@ -21,6 +21,6 @@ def difference(metric: str) -> str:
     return "nats" if is_loss(metric) else "points"
 
 
-def decimals(metric: str) -> int:
-    """Return how many decimals matter: a loss in nats varies less than an error in percent."""
-    return 3 if is_loss(metric) else 2
+def form(metric: str) -> str:
+    """Return the format of its values: a loss in nats varies less than an error in percent."""
+    return ".3f" if is_loss(metric) else ".2f"

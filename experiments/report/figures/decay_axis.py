@@ -1,6 +1,6 @@
 """The axis of a picture over weight decay: log2 wd, and no decay apart at the left."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -22,12 +22,15 @@ def positions(wds: pd.Series, page: Iterable[Measured]) -> np.ndarray:
     return np.where(wds > 0, np.log2(wds.where(wds > 0, 1)), start)
 
 
-def label(ax: Axes, page: list[Measured], most: int = 7) -> None:
+def meaning(one: Measured) -> str:
+    """Return what wd means in a panel, as an axis says it."""
+    return coordinates.label("typed", one.panel.setting("convention"), one.panel.setting("decay"))
+
+
+def label(ax: Axes, page: Sequence[Measured], most: int = 7, size: float = style.FONT) -> None:
     """Write at most so many of the decays beneath the axis, and what they are."""
     wds = pd.Series(sorted({wd for one in page for wd in one.panel.cells["wd"]}))
-    places = positions(wds, page)
+    at = positions(wds, page)
     thinned = slice(None, None, -(-len(wds) // most) or 1)
-    ax.set_xticks(places[thinned], [short(wd) for wd in wds[thinned]])
-    first = page[0].panel.runs.iloc[0]
-    text = coordinates.label("typed", first["convention"], first["decay"])
-    ax.set_xlabel(text, fontsize=style.FONT)
+    ax.set_xticks(at[thinned], [short(wd) for wd in wds[thinned]])
+    ax.set_xlabel(meaning(page[0]), fontsize=size)

@@ -1,205 +1,275 @@
-"""A heatmap of error over learning rate and weight decay, on axes that the caller owns."""
+"""Heatmaps: panels arranged on a page as the paper arranges them, and how easily they are tuned."""
 
-import numpy as np
-import pandas as pd
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.collections import PolyCollection
-from matplotlib.colors import Normalize
-from matplotlib.patheffects import Normal, Stroke
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
-from experiments.record.schema import DIVERGED
-from experiments.report.data import coordinates
-from experiments.report.data.panels import ranked
-from experiments.report.data.text import short
-from experiments.report.figures import style
+from experiments.report.data import coordinates, names
+from experiments.report.data.panels import PROTOCOL, grouped
+from experiments.report.data.text import MINUS
+from experiments.report.data.units import unit
+from experiments.report.figures import panel_axes, style
+from experiments.report.figures.kinds import Page, Part, Picture, kind
+from experiments.report.figures.tuning_curves import tuning_curves
+from experiments.report.statistics.measure import Measured, measure_one
 
-#: Distance of the wd = 0 column from the others, in columns.
-GAP = 0.4
-LOG = np.log10(2)
+#: Settings of the protocol that a page spreads over its columns; optimizers go down then.
+ACROSS = ("schedule", "epochs", "train_size", "batch_size")
+#: Panels share a colour scale, and tuning curves their axes, when they agree in these.
+COMPARABLE = ("figure", "task", "epochs", "train_size")
+PANEL_WIDTH, PANEL_HEIGHT = 1.85, 1.65
+SPLITS = {"test": "test set", "val": "validation split", "train": "training set"}
+TWIN = "The same {} runs in the paper's coordinate and in torch's"
+Grid = Sequence[Sequence[Measured | None]]
 
 
-def heatmap(
-    cells: pd.DataFrame,
-    *,
-    value: str = "test_error",
-    axis: str = "typed",
-    norm: Normalize | None = None,
-    best: int = 10,
-    line: pd.DataFrame | None = None,
-    colour: str = "black",
-    ax: Axes,
-) -> Axes:
-    """Draw ``value`` over log2 lr and log2 of the decay's coordinate, as in Figures 1 and 2.
+@kind("heatmap")
+def part(page: Page) -> Part:
+    """Draw the panels, one of AdamW in two coordinates besides, and the tuning curves."""
+    across = [n for n in ACROSS if len({one.panel.key.get(n) for one in page.panels}) > 1]
+    by = f" by {across[0].replace('_', ' ')}" if across else ""
+    text = f"{page.optimizers}{by}. {caption(page.panels)}"
+    own = "" if page.name else "heatmap"
+    drawn = {own: Picture(heatmaps(arrange(page.panels), page.note), text)}
+    if both := twin(page.panels):
+        text = TWIN.format(names.label("adamw"))
+        drawn["twin"] = Picture(heatmaps([both], page.note), text)
+    groups = grouped(page.panels, lambda one: settings(one, COMPARABLE)).values()
+    return Part(drawn | {"tuning": Picture(tuning_curves(list(groups)), "")})
 
-    Cells at wd = 0 stand apart at the end of no decay. The ``best`` lowest cells are ringed (equal
-    errors: the lower loss), the lowest has a star. Grey with a cross: all seeds diverged; pale grey
-    with a slash: some did. Hatched: planned but not run. Blank: run, but without this number. A
-    cell that is only a bound, or beyond the scale, has the colour of ``norm``'s upper end.
+
+def twin(page: Sequence[Measured]) -> list[Measured]:
+    """Measure a page's one AdamW panel in the paper's coordinate and in torch's; else nothing."""
+    own = [one for one in page if one.panel.optim == "adamw"]
+    if len(own) != 1:
+        return []
+    views = {"lambda": "the paper's axes", "torch_wd": "torch's axes"}
+    label, (one,) = names.label("adamw"), own
+    return [
+        measure_one(
+            replace(one.panel, name=f"{label}, {view}"),
+            one.noise,
+            replace(one.settings, axis=axis),
+            only=[one.settings.slope],
+        )
+        for axis, view in views.items()
+    ]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What heatmaps colour by, where it is not a metric at the end of a run.
+
+    Attributes:
+        value: Column of the panels' cells.
+        norm: Colour scale of all panels.
+        label: Of the colour bar.
+        above: What the colour above the scale means.
+        caption: What a cell is.
+    """
+
+    value: str
+    norm: Normalize
+    label: str
+    above: str
+    caption: str
+
+
+def arrange(measured: Sequence[Measured]) -> Grid:
+    """Return the panels in rows: the schedule or budget across, all else down.
+
+    Panels that differ in neither fill rows of at most three, or two by two when there are four.
+    Where every row has budgets of its own, these are lined up by rank.
+    """
+    across = [name for name in ACROSS if len({m.panel.key.get(name) for m in measured}) > 1]
+    if not across:
+        width = 2 if len(measured) == 4 else 3
+        return [measured[i : i + width] for i in range(0, len(measured), width)]
+    rest = [name for name in measured[0].panel.key if name not in across]
+    down = [name for name in rest if not _follows(measured, name, across)]
+    ordered = sorted(measured, key=lambda one: _across_order(one.panel.key))
+    rows: dict[tuple, dict[tuple, Measured]] = {settings(one, down): {} for one in measured}
+    for one in ordered:
+        rows[settings(one, down)][settings(one, across)] = one
+    columns = list(dict.fromkeys(settings(one, across) for one in ordered))
+    if len(columns) > 2 * max(map(len, rows.values())) - 1:
+        return [list(row.values()) for row in rows.values()]
+    return [[row.get(column) for column in columns] for row in rows.values()]
+
+
+def _follows(measured: Sequence[Measured], name: str, across: Sequence[str]) -> bool:
+    """Whether a swept setting is fixed by those across, as a schedule's factor by the schedule."""
+    seen: dict[tuple, set[tuple]] = {}
+    for one in measured:
+        seen.setdefault(settings(one, across), set()).add(settings(one, [name]))
+    return name not in PROTOCOL and all(len(values) == 1 for values in seen.values())
+
+
+def _across_order(key: Mapping[str, Any]) -> tuple:
+    return names.order({"optim": ""} | {k: v for k, v in key.items() if k in ACROSS})
+
+
+def settings(one: Measured, which: Sequence[str]) -> tuple[str, ...]:
+    """Return some of a panel's settings as text, to group by."""
+    return tuple(str(one.panel.key.get(name)) for name in which)
+
+
+def heatmaps(grid: Grid, note: str = "", shown: Quantity | None = None) -> Figure:
+    """Draw a page of heatmaps with one colour scale for all panels of one task and budget.
 
     Args:
-        cells: One row a cell, from ``cells.average``.
-        value: Column to colour by, in percent or nats.
-        axis: Coordinate of the decay, one of ``coordinates.AXES``.
-        norm: Colour scale, shared by panels that are to be compared.
-        best: How many of the lowest cells to ring.
-        line: Points (lr, x) of the ridge or threshold, drawn over the cells in ``colour``.
-        colour: Colour of the optimizer.
-        ax: Axes to draw on. Nothing is saved or shown.
+        grid: Panels with their statistics, in rows; None leaves a place empty.
+        note: What the caption says beyond the metric, its split and the number of seeds.
+        shown: What to colour by; None is the metric.
 
     Returns:
-        ``ax``; its mappable for a colour bar is ``ax.collections[0]``.
-
-    Raises:
-        UserError: ``axis`` is unknown.
-        ValueError: A cell occurs twice, so the frame was not averaged.
+        The figure, which is not saved.
     """
-    if cells.duplicated(["lr", "wd"]).any():
-        raise ValueError("several rows share one (lr, wd) cell; average over seeds first")
-    boxes, middle = layout(cells, axis), centres(cells, axis)
-    norm = norm or scale([cells], value)
-    size = _marker(ax, boxes)
-    status = cells["status"].to_numpy()
-    _fill(ax, boxes, cells, value, norm, status == "finished")
-    marks = {DIVERGED: (style.DIVERGED, "x"), "partial": (style.PARTIAL, (2, 0, -45))}
-    for state, (grey, mark) in (marks | {"hidden": (style.HIDDEN, "")}).items():
-        at = status == state
-        ax.add_collection(_boxes(boxes[at], facecolor=grey, edgecolor="white"))
-        cross = {"ms": size * 0.8, "mec": "0.25", "mew": 0.8, "gid": state}
-        ax.plot(*middle[at].T, ls="", marker=mark, **cross)
-    gone = _boxes(boxes[status == "missing"], facecolor="white", edgecolor="0.6", hatch="//////")
-    gone.set(gid="missing", hatch_linewidth=0.4)
-    ax.add_collection(gone)
-    _rings(ax, middle, cells, value, best, size)
-    if line is not None and len(line):
-        halo = [Stroke(linewidth=3, foreground="white"), Normal()]
-        x, y = np.log2(line["x"]), np.log2(line["lr"])
-        style_of_line = {"marker": ".", "ms": 4, "lw": 1.4, "gid": "ridge", "zorder": 3}
-        ax.plot(x, y, color=colour, path_effects=halo, **style_of_line)
-    _ticks(ax, boxes, middle[:, 0], cells, axis)
-    return ax
+    measured = [one for row in grid for one in row if one is not None]
+    groups = {settings(one, COMPARABLE) for one in measured}
+    norms = {group: shown.norm if shown else _norm(measured, group) for group in groups}
+    shared = shown is not None or len(norms) == 1
+    value = shown.value if shown else measured[0].settings.metric
+    height, width = len(grid), max(map(len, grid))
+    lines = max(len(_title(one)) for one in measured)
+    size = (0.75 + width * (PANEL_WIDTH + 0.4), 0.75 + height * (PANEL_HEIGHT + 0.5 + 0.13 * lines))
+    figure = style.figure(*size)
+    figure.set_layout_engine("constrained", w_pad=0.04, h_pad=0.05)
+    axes = figure.subplots(height, width, squeeze=False)
+    for ax in axes.flat:
+        ax.set_visible(False)
+    for row, line in zip(grid, axes, strict=True):
+        for one, ax in zip(row, line, strict=False):
+            if one is None:
+                continue
+            ax.set_visible(True)
+            _panel(ax, one, value, norms[settings(one, COMPARABLE)])
+            if one is row[0]:
+                ax.set_ylabel(r"learning rate $\alpha$", fontsize=style.FONT)
+            elif row[0] and set(row[0].panel.cells["lr"]) == set(one.panel.cells["lr"]):
+                ax.tick_params(labelleft=False)
+            if not shared:
+                _bar(figure, [ax], "")
+    if shared:
+        drawn = [ax for ax in axes.flat if ax.get_visible()]
+        _bar(figure, drawn, shown.label if shown else unit(value))
+    _legend(figure, measured, note, width, shown)
+    return figure
 
 
-def layout(cells: pd.DataFrame, axis: str) -> np.ndarray:
-    """Return each cell's box in log2 units, shape (cells, 4): left, right, bottom, top.
-
-    A box reaches half way to the neighbouring decays and learning rates of the table. A row whose
-    coordinate depends on lr is shifted as a whole, so other conventions shear the picture.
-    """
-    x = coordinates.convert(cells, axis).astype(float).to_numpy()
-    wd, lr = cells["wd"].to_numpy(float), cells["lr"].to_numpy(float)
-    positive = wd > 0
-    sign = -1.0 if axis == "timescale" else 1.0
-    boxes = np.empty((len(cells), 4))
-    boxes[:, 2:] = _edges(np.log2(lr))
-    if positive.any():
-        native = np.log2(wd[positive])
-        shift = np.log2(x[positive]) - sign * native
-        boxes[positive, :2] = np.sort(sign * _edges(native) + shift[:, None], axis=1)
-    width = np.median(np.diff(boxes[positive, :2])) if positive.any() else 1.0
-    if sign > 0:
-        start = (boxes[positive, 0].min() if positive.any() else 0) - (1 + GAP) * width
-    else:
-        start = (boxes[positive, 1].max() if positive.any() else 0) + GAP * width
-    boxes[~positive, :2] = start, start + width
-    return boxes
+def _title(one: Measured) -> list[str]:
+    """The panel's name, in two lines where it is long."""
+    name = one.panel.name
+    return [name] if len(name) < 27 else name.split(", ", 1)
 
 
-def centres(cells: pd.DataFrame, axis: str) -> np.ndarray:
-    """Return where each cell's mark goes, shape (cells, 2): log2 of its coordinate and its lr."""
-    with np.errstate(divide="ignore"):
-        x = np.log2(coordinates.convert(cells, axis).astype(float).to_numpy())
-    x = np.where(cells["wd"] > 0, x, layout(cells, axis)[:, :2].mean(1))
-    return np.stack([x, np.log2(cells["lr"])], axis=1)
+def _panel(ax: Axes, one: Measured, value: str, norm: Normalize) -> None:
+    panel, axis, colour = one.panel, one.settings.axis, style.colour(one.panel.optim)
+    line = None if one.slope.reason else one.line
+    panel_axes.heatmap(
+        panel.cells, value=value, axis=axis, norm=norm, line=line, colour=colour, ax=ax
+    )
+    label = coordinates.label(axis, panel.setting("convention"), panel.setting("decay"))
+    ax.set_xlabel(label, fontsize=style.FONT - 1, labelpad=2)
+    number = one.slope.text("+.2f").replace("-", MINUS)
+    name, *rest = _title(one)
+    _above(ax, f"{one.settings.slope.replace('_', ' ')} {number}", 3, "black").set_gid("slope")
+    for other in rest:
+        _above(ax, other, 12, colour)
+    pad = 13 + 9 * len(rest)
+    ax.set_title(name, color=colour, fontsize=style.FONT + 0.5, weight="bold", pad=pad)
 
 
-def _edges(values: np.ndarray) -> np.ndarray:
-    """Lower and upper edge of each value, half way to its neighbours. Shape (n, 2)."""
-    unique, at = np.unique(np.round(values, 9), return_inverse=True)
-    if len(unique) == 1:
-        return np.stack([values - 0.5, values + 0.5], axis=1)
-    middle = (unique[1:] + unique[:-1]) / 2
-    first, last = 2 * unique[0] - middle[0], 2 * unique[-1] - middle[-1]
-    return np.stack([np.r_[first, middle][at], np.r_[middle, last][at]], axis=1)
+def _above(ax: Axes, text: str, points: float, colour: str) -> Artist:
+    return ax.annotate(
+        text, (0.5, 1), (0, points), "axes fraction", "offset points",
+        color=colour, fontsize=style.FONT - 1, ha="center", va="bottom",
+    )  # fmt: skip
 
 
-def scale(tables: list[pd.DataFrame], value: str, *, switches: bool = False) -> Normalize:
-    """Return one colour scale for several panels: from the best cell to a robust upper end.
-
-    The upper end is the 90th percentile of the cells, or the lowest bound of a clipped cell: a few
-    terrible cells do not flatten the picture, they lie beyond the scale. Nor do many bad ones, as
-    the scale ends at three times the median's distance from the best; unless the task
-    ``switches``: there bad cells are half of the matter.
-    """
-    cells = pd.concat(tables)
-    shown = cells[cells["status"] == "finished"]
-    values, bounds = shown[value], shown.loc[shown["bound"] == "high", value]
-    if not len(values):
-        return Normalize(0, 1)
-    low, high = float(values.min()), float(values.quantile(0.9))
-    middle = float(values.median())
-    if not switches and middle > low + 0.05 * (high - low):
-        high = min(high, low + 3 * (middle - low))
-    high = float(bounds.min()) if len(bounds) else high
-    return Normalize(low, high if high > low else low + 1)
+def _norm(measured: Sequence[Measured], of: tuple) -> Normalize:
+    cells = [one.panel.cells for one in measured if settings(one, COMPARABLE) == of]
+    how = measured[0].settings
+    return panel_axes.scale(cells, how.metric, switches=how.level is not None)
 
 
-def _boxes(boxes: np.ndarray, **kwargs: object) -> PolyCollection:
-    left, right, bottom, top = boxes.T
-    corners = [(left, bottom), (right, bottom), (right, top), (left, top)]
-    return PolyCollection(np.array(corners).transpose(2, 0, 1), linewidth=0.4, **kwargs)
+def _bar(figure: Figure, axes: list[Axes], label: str) -> None:
+    aspect = 40 if len(axes) > 3 else 20
+    bar = figure.colorbar(
+        axes[0].collections[0], ax=axes, aspect=aspect,
+        extend="max", extendfrac=0.03, pad=0.02, fraction=0.06,
+    )  # fmt: skip
+    bar.ax.tick_params(which="both", labelsize=style.FONT - 1, length=2, pad=1.5)
+    if isinstance(bar.norm, LogNorm):
+        bar.ax.yaxis.set_major_formatter("{x:g}")
+        bar.ax.yaxis.set_minor_formatter("{x:g}")
+    bar.outline.set_visible(False)
+    bar.set_label(label, fontsize=style.FONT)
 
 
-def _fill(ax, boxes, cells, value, norm, shown) -> None:
-    values = cells[value].to_numpy(float)[shown]
-    beyond = (cells["bound"] == "high").to_numpy()[shown]
-    values = np.where(beyond, np.maximum(values, np.nextafter(norm.vmax, np.inf)), values)
-    filled = _boxes(boxes[shown], cmap=style.colour_map(), norm=norm, edgecolor="white")
-    filled.set_array(values)
-    ax.add_collection(filled)
+def _legend(
+    figure: Figure, measured: Sequence[Measured], note: str, width: int, shown: Quantity | None
+) -> None:
+    """Explain the marks that are in use, and say what a cell is, beneath the panels."""
+    states = {state for one in measured for state in one.panel.cells["status"]}
+    slope = measured[0].settings.slope.split("_")[0]
+    handles: list[Artist] = [
+        Line2D([], [], ls="", marker="*", color="black", ms=7, label="best cell"),
+        Line2D([], [], ls="", marker="o", mfc="none", mec="black", ms=5, mew=0.7, label="ten best"),
+        Line2D([], [], color="0.3", marker=".", lw=1.4, label=f"{slope} (what the slope fits)"),
+    ]
+    marks = {
+        "diverged": (style.DIVERGED, "", r"$\times$ diverged"),
+        "partial": (style.PARTIAL, "", "/ some seeds diverged"),
+        "missing": ("white", "//////", "not run yet"),
+        "hidden": (style.HIDDEN, "", "no number"),
+    }
+    patches = [mark for state, mark in marks.items() if state in states]
+    patches += [(style.ABOVE, "", shown.above)] if shown else []
+    for face, hatch, label in patches:
+        patch = Patch(
+            facecolor=face, hatch=hatch or None, label=label, edgecolor="0.6", linewidth=0.4
+        )
+        handles.append(patch)
+    text = (shown.caption if shown else caption(measured)) + (f" {note}" if note else "")
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(len(handles), 2 if width == 1 else 3 * (width - 1)),
+        title="\n".join(textwrap.wrap(text, 36 * width + 8)),
+        title_fontsize=style.FONT - 0.5,
+        fontsize=style.FONT - 0.5,
+        frameon=False,
+        columnspacing=1.2,
+        handletextpad=0.5,
+        borderaxespad=0.2,
+        handlelength=1.4,
+    )
 
 
-def _rings(ax, middle, cells, value, best, size) -> None:
-    """Ring the lowest cells; the lowest of all gets a star."""
-    at = cells.index.get_indexer(ranked(cells, value)[:best].index)
-    x, y = middle[at].T
-    if len(at):
-        ring = {"mfc": "none", "mec": "black", "mew": 0.7, "zorder": 4, "gid": "top"}
-        ax.plot(x, y, ls="", marker="o", ms=size, **ring)
-        star = {"color": "black", "mec": "white", "mew": 0.5, "zorder": 5, "gid": "best"}
-        ax.plot(x[:1], y[:1], ls="", marker="*", ms=max(1.5 * size, 6.0), **star)
+def caption(measured: Sequence[Measured]) -> str:
+    """Say what a cell is: the metric, its split, and over how many seeds it is a mean."""
+    metric = measured[0].settings.metric
+    words = metric.replace("_", " ").capitalize()
+    where = SPLITS[metric.split("_")[0]]
+    text = f"{words} at the end of training, on the {where}; {seeds(measured)}"
+    missing = int(sum((one.panel.cells["status"] == "missing").sum() for one in measured))
+    text += f"; {missing} planned cells not run yet" if missing else ""
+    if any((one.panel.cells["bound"] != "").any() for one in measured):
+        text += "; cells in the colour above the scale are known only as bounds"
+    return text + "."
 
 
-def _marker(ax: Axes, boxes: np.ndarray) -> float:
-    """Size of a mark, in points, that fits in a cell."""
-    width, height = ax.get_window_extent().width, ax.get_window_extent().height
-    across = width * np.diff(boxes[:, :2]).min() / np.ptp(boxes[:, :2])
-    down = height * np.diff(boxes[:, 2:]).min() / np.ptp(boxes[:, 2:])
-    return float(np.clip(0.5 * min(across, down) * 72 / ax.figure.dpi, 3.0, 7.0))
-
-
-def _ticks(ax, boxes, middle, cells, axis) -> None:
-    zero = (cells["wd"] == 0).to_numpy()
-    columns = np.unique(np.round(middle[~zero], 6))
-    if len(columns) <= cells["wd"].nunique():
-        ticks = list(2.0**columns)
-    else:
-        low, high = boxes[~zero, 0].min(), boxes[~zero, 1].max()
-        ticks = list(10.0 ** np.arange(np.ceil(low * LOG), np.floor(high * LOG) + 1))
-    ticks = _thin(ticks, 4)
-    positions, labels = list(np.log2(ticks)), [short(tick) for tick in ticks]
-    if zero.any():
-        positions.append(middle[zero][0])
-        labels.append(r"$\infty$" if axis == "timescale" else "0")
-    ax.set_xticks(positions, labels)
-    rates = _thin(sorted(set(cells["lr"])), 6)
-    ax.set_yticks(np.log2(rates), [short(rate) for rate in rates])
-    ax.tick_params(length=2, pad=1.5, labelsize=style.FONT - 1)
-    ax.set_xlim(boxes[:, 0].min(), boxes[:, 1].max())
-    ax.set_ylim(boxes[:, 2].min(), boxes[:, 3].max())
-    for spine in ax.spines.values():
-        spine.set_visible(False)
-
-
-def _thin(values: list[float], most: int) -> list[float]:
-    """Keep at most ``most`` values, evenly, the first among them."""
-    return values[:: -(-len(values) // most)]
+def seeds(measured: Sequence[Measured]) -> str:
+    """Say over how many seeds a cell is a mean."""
+    counts = [n for one in measured for n in one.panel.cells["n"] if n > 0]
+    low, high = (min(counts), max(counts)) if counts else (0, 0)
+    return "one seed" if high == 1 else f"mean over {low}" + f"-{high}" * (low < high) + " seeds"

@@ -1,14 +1,19 @@
-"""Colours, dashes and fonts: the same in every figure."""
+"""How figures look, and how they are saved: colours, dashes and fonts of all of them."""
 
+import io
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import colormaps
+from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.typing import ColorType
+from numpy.typing import ArrayLike
 
 #: One colour per optimizer. A decoupled optimizer is the cool or deep twin of its warm L2 rival.
 COLOURS = {
@@ -86,6 +91,82 @@ def limits(values: pd.Series, above: float = 0.05) -> tuple[float, float]:
     return low - 0.05 * (high - low), high + above * (high - low)
 
 
+def figure(width: float, height: float) -> Figure:
+    """Return an empty figure of a size in inches, which arranges what it holds."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def draw_each(
+    items: Collection[Any],
+    draw: Callable[..., Axes],
+    size: tuple[float, float],
+    columns: int | None = None,
+    *,
+    sharex: bool = False,
+    sharey: bool = False,
+) -> tuple[Figure, np.ndarray]:
+    """Draw each item on axes of its own, row by row.
+
+    Args:
+        items: What to draw.
+        draw: Takes an item and ``ax``.
+        size: Of the figure, in inches.
+        columns: Axes a row; all in one row if None.
+        sharex: Whether all have one horizontal axis.
+        sharey: Likewise.
+
+    Returns:
+        The figure, and its axes row by row; those that are left over are invisible.
+    """
+    width = columns or len(items)
+    drawn = figure(*size)
+    height = -(-len(items) // width)
+    axes = drawn.subplots(height, width, sharex=sharex, sharey=sharey, squeeze=False).ravel()
+    for ax in axes[len(items) :]:
+        ax.set_visible(False)
+    for item, ax in zip(items, axes, strict=False):
+        draw(item, ax=ax)
+    return drawn, axes
+
+
+def star(
+    ax: Axes,
+    x: ArrayLike,
+    y: ArrayLike,
+    size: float,
+    colour: ColorType = "black",
+    zorder: float = 3,
+) -> None:
+    """Mark the best cell with a star of a size in points."""
+    ax.plot(
+        x, y, ls="", marker="*", color=colour, mec="white", mew=0.5, ms=size, zorder=zorder,
+        gid="best",
+    )  # fmt: skip
+
+
+def title(ax: Axes, text: str, optim: str | None = None, size: float = FONT + 0.5) -> None:
+    """Write the title of axes, in the colour of the optimizer that they show, if it is one."""
+    ax.set_title(text, fontsize=size, weight="bold", color=colour(optim) if optim else "black")
+
+
+def legend(
+    ax: Axes, size: float = FONT - 1, loc: str = "best", anchor: tuple[float, float] | None = None
+) -> None:
+    """Name the lines of axes, without a frame; ``anchor`` is a place in shares of the axes."""
+    ax.legend(frameon=False, fontsize=size, loc=loc, bbox_to_anchor=anchor)
+
+
+def legend_below(
+    figure: Figure, axes: Iterable[Axes], columns: int = 2, size: float = FONT - 0.5
+) -> None:
+    """Name the lines of some axes beneath the figure."""
+    shown = [ax.get_legend_handles_labels() for ax in axes]
+    lines = [line for handles, _ in shown for line in handles]
+    labels = [label for _, words in shown for label in words]
+    place = "outside lower center"
+    figure.legend(lines, labels, loc=place, ncols=columns, frameon=False, fontsize=size)
+
+
 def plain(ax: Axes) -> None:
     """Give axes small ticks and no box."""
     ax.tick_params(which="both", length=2, labelsize=FONT - 1)
@@ -95,3 +176,14 @@ def plain(ax: Axes) -> None:
 def colour_map() -> Colormap:
     """Return the map of all heatmaps: bright is good, and what lies above the scale is black."""
     return colormaps["viridis_r"].with_extremes(over=ABOVE)
+
+
+def render(figure: Figure) -> dict[str, bytes]:
+    """Return a figure as png and svg, the same bytes whenever it is drawn again."""
+    rendered = {}
+    with rc_context({"svg.hashsalt": "decay-lab", "svg.fonttype": "path"}):
+        for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=kind, dpi=200, metadata=metadata)
+            rendered[kind] = buffer.getvalue()
+    return rendered

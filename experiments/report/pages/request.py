@@ -8,8 +8,8 @@ from typing import Any
 from experiments.errors import UserError
 from experiments.record import tables
 from experiments.record.schema import NAME
+from experiments.report.pages.settings import Settings
 from experiments.report.pages.sweep import analyze
-from experiments.report.statistics.measure import Settings
 
 
 def report(
@@ -25,7 +25,7 @@ def report(
         planned: The runs of the preset, if there is one.
         preset: Its settings, which hold unless typed.
         typed: The keys that were given on the command line. Where these ask for other settings than
-            the preset's, the report is a passing look with files of its own.
+            the preset's, the report has files of its own.
 
     Raises:
         UserError: A key is unknown or has a value that it cannot have, or there are no runs.
@@ -45,7 +45,7 @@ def report(
         raise UserError(f"experiment must be a plain name, as of a folder in runs/, got {name!r}")
     settings = _settings(options)
     own = {key: value for key, value in usual.items() if key in options}
-    settings = replace(settings, look=_look(settings, _settings(own)))
+    settings = replace(settings, suffix=_suffix(settings, _settings(own)))
     project, exported = _project(source, mirror), None
     if project:
         from experiments.tracking.wandb_runs import log_figures, runs_table
@@ -65,7 +65,7 @@ def _settings(options: Mapping[str, Any]) -> Settings:
     return Settings(**options)
 
 
-def _look(asked: Settings, usual: Settings) -> str:
+def _suffix(asked: Settings, usual: Settings) -> str:
     """Say in a file name what sets a report apart from the usual one; '' if nothing does."""
     words = []
     for key in (field.name for field in fields(Settings)):

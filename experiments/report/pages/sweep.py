@@ -9,18 +9,18 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.errors import UserError
-from experiments.record import files, tables
+from experiments.record import tables
 from experiments.record.tables import Row
 from experiments.report.data import curves
 from experiments.report.data.frames import frame
-from experiments.report.data.panels import Panel, panels
-from experiments.report.data.text import aligned, csv
-from experiments.report.figures import picture
-from experiments.report.figures.section import Section
-from experiments.report.pages import readme, summary
-from experiments.report.pages.pages import Page
+from experiments.report.data.panels import Panel, grouped, panels
+from experiments.report.data.text import csv
+from experiments.report.figures.kinds import Page, Picture, Section, kinds
+from experiments.report.pages import files, readme, sections
+from experiments.report.pages.settings import Settings
 from experiments.report.statistics import counterpart, findings, matching
-from experiments.report.statistics.measure import Measured, Settings, measure
+from experiments.report.statistics.measure import Measured, measure
+from experiments.report.statistics.rivals import by_figure
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +52,8 @@ def analyze(
         experiment: Its name: the folder below ``runs_dir`` and below ``results_dir``.
         runs_dir: Where run folders are; read only.
         results_dir: Where ``runs.csv``, figures and tables go.
-        settings: Metric, axis, tolerances and the order of the panels. A passing look writes files
-            of its own, no README.md, and leaves the usual ones alone.
+        settings: Metric, axis, tolerances and the order of the panels. With a ``suffix`` all files
+            but ``runs.csv`` are the report's own, and there is no README.md.
         planned: The runs of its preset, to count and hatch those that are missing.
         exported: A runs table from elsewhere, used instead of the run folders.
 
@@ -76,19 +76,62 @@ def analyze(
     runs = frame(rows)
     shown = _chosen(panels(runs, settings.metric, planned), settings.panels)
     measured = measure(shown, settings, _lenders(Path(results_dir), settings))
-    contents: dict[str, str | bytes] = {committed.name: tables.render(rows)}
+    contents: files.Files = {committed: tables.render(rows)}
     points = tables.read(folder / curves.FILE, curves.KIND)
     if settings.curves:
         points = _curves(runs_dir / experiment, points, settings.level)
-        if not settings.look:
-            contents[curves.FILE] = tables.render(points, curves.KIND)
-    typed = curves.frame(points)
-    text = _fill(contents, experiment, measured, runs, typed, folder)
-    for name, content in contents.items():
-        files.write(folder / name, content)
-    paths = [folder / name for name in contents]
-    text += _open_ends(measured, gathered) + [f"wrote {' '.join(map(str, paths))}"]
-    return Report("\n".join(text), paths)
+        if not settings.suffix:
+            contents[folder / curves.FILE] = tables.render(points, curves.KIND)
+    note, typed = readme.read_note(folder), curves.frame(points)
+    pictures: dict[str, Picture] = {}
+    said: list[Section] = []
+    for name, own in by_figure(measured).items():
+        drawn, told = draw(Page(name, own, typed, _first(note)), settings)
+        pictures |= drawn
+        said += [sections.numbers(name, own, is_grid=settings.is_grid), *told]
+    said += _comparisons(measured, settings, typed, folder.parent)
+    for name, picture in pictures.items():
+        files.add_figure(contents, folder / name, picture.figure)
+    frames = {name: pd.concat([one.data for one in own])
+              for name, own in grouped(said, lambda one: one.file).items() if name}  # fmt: skip
+    frames["decoupling"] = sections.statistics_frame(measured)
+    frames["tuning"] = sections.tuning_frame(measured)
+    for name, data in frames.items():
+        contents[folder / f"{name}{settings.suffix}.csv"] = csv(data)
+    if not settings.suffix:
+        captions = {f"{name}.png": one.caption for name, one in pictures.items() if one.caption}
+        contents[folder / "README.md"] = readme.readme(experiment, note, captions, said, runs)
+    text = [experiment, *(one.text() for one in said)]
+    text.append("\n".join([*_open_ends(measured, gathered), files.write(contents)]))
+    return Report("\n\n".join(filter(None, text)), list(contents))
+
+
+def draw(page: Page, settings: Settings) -> tuple[dict[str, Picture], list[Section]]:
+    """Draw a page of panels: pictures by the names of their files, and what is said of them."""
+    parts = (kinds()[name](page) for name in settings.figures)
+    known = [part for part in parts if part]
+    pictures = {
+        "_".join(filter(None, [page.name, name])) + settings.suffix: picture
+        for part in known
+        for name, picture in part.pictures.items()
+    }
+    return pictures, [part.section for part in known if part.section]
+
+
+def _comparisons(
+    measured: Sequence[Measured], settings: Settings, points: pd.DataFrame, results_dir: Path
+) -> list[Section]:
+    """Compare panels with the paper's, with each other, and with those of another convention."""
+    found: list[Section] = []
+    if settings.paper and not settings.suffix:
+        pairs = counterpart.pairs(measured, results_dir, settings.paper)
+        found += [sections.beside(pairs)] if pairs else []
+    if not settings.level and not settings.suffix:
+        compared = findings.findings(measured, points)
+        found += [sections.comparisons(compared, settings.metric)] if compared else []
+    matches = matching.matches([one.panel for one in measured], settings.metric)
+    found += sections.conventions(matches)
+    return found + ([sections.explained(settings)] if settings.is_grid else [])
 
 
 def _curves(runs: Path, committed: list[Row], level: float | None) -> list[Row]:
@@ -98,46 +141,6 @@ def _curves(runs: Path, committed: list[Row], level: float | None) -> list[Row]:
         log.warning("skipped corrupt curves: %s", "; ".join(found.corrupt))
     new = found.points if level is None else curves.thin(found.points, level)
     return tables.merge(committed, new, curves.KIND)
-
-
-def _fill(
-    contents: dict[str, str | bytes],
-    experiment: str,
-    measured: list[Measured],
-    runs: pd.DataFrame,
-    points: pd.DataFrame,
-    folder: Path,
-) -> list[str]:
-    """Add every table and figure to ``contents``; return the lines to print."""
-    settings, look = measured[0].settings, measured[0].settings.look
-    note = readme.read_note(folder)
-    figures: dict[str, str] = {}
-    sections: list[Section] = []
-    for name, panels_of_page in summary.pages(measured).items():
-        page = Page(name, panels_of_page, points, _first(note))
-        for file, (figure, caption) in page.pictures().items():
-            contents |= {f"{file}.{k}": data for k, data in picture.render(figure).items()}
-            figures |= {f"{file}.png": caption} if caption else {}
-        sections += page.sections()
-    contents |= {f"{one.file}{look}.csv": csv(one.data) for one in sections}
-    contents[f"decoupling{look}.csv"] = csv(summary.tidy(measured))
-    contents[f"tuning{look}.csv"] = csv(summary.curves(measured))
-    matched = matching.matches([one.panel for one in measured], settings.metric)
-    for optim in dict.fromkeys(match.second.optim for match in matched):
-        pairs = [match.table() for match in matched if match.second.optim == optim]
-        contents[f"matching_{optim}{look}.csv"] = csv(pd.concat(pairs))
-    remarks = [match.text() for match in matched]
-    found = [] if settings.level or look else findings.findings(measured, points)
-    if found:
-        contents["findings.csv"] = csv(findings.table(found))
-    if not look:
-        paper = counterpart.pairs(measured, folder.parent, settings.paper) if settings.paper else []
-        options = {"note": note, "paper": paper, "remarks": remarks, "findings": found}
-        options["sections"] = [one.markdown() for one in sections]
-        contents["README.md"] = readme.readme(experiment, measured, runs, figures, **options)
-    told = [aligned(findings.rows(found, settings.metric)), ""] if found else []
-    special = [line for one in sections for line in [*one.text(), ""]]
-    return [*_tables(experiment, measured), *special, *told, *remarks]
 
 
 def _first(note: str) -> str:
@@ -178,25 +181,9 @@ def _nothing(experiment: str, gathered: tables.Gathered, runs: Path, results: Pa
     return f"{text}; experiments with runs: {', '.join(known) or 'none yet'}"
 
 
-def _tables(experiment: str, measured: list[Measured]) -> list[str]:
-    text = []
-    for figure, page in summary.pages(measured).items():
-        text += [
-            f"{experiment} {figure}".strip(),
-            "",
-            aligned(summary.cells_table(page)),
-            "",
-        ]
-        if page[0].settings.is_grid:
-            for names in (summary.DECOUPLING, summary.TUNING):
-                text += [aligned(summary.statistics_table(page, names)), ""]
-            text += [*summary.reasons(page), ""]
-    return text
-
-
 def _open_ends(measured: list[Measured], gathered: tables.Gathered) -> list[str]:
     lines = []
-    if missing := summary.unfinished(measured):
+    if missing := sum(len(one.panel.runs) - one.panel.done for one in measured):
         lines.append(f"{missing} planned runs are missing")
     if gathered.unfinished:
         lines.append(f"{gathered.unfinished} runs are unfinished (running, or killed)")

@@ -3,14 +3,17 @@
 import logging
 from pathlib import Path
 
+import pandas as pd
+
 from experiments.errors import UserError
-from experiments.record import files, tables
+from experiments.record import tables
 from experiments.report.data import probes
 from experiments.report.data.frames import frame
 from experiments.report.data.text import aligned, csv
-from experiments.report.figures import factors, picture, probe_panels
-from experiments.report.pages import readme, why_page
-from experiments.report.statistics import claims, shares
+from experiments.report.figures import decay_shares, loss_scale
+from experiments.report.pages import files, why_page
+from experiments.report.pages.readme import read_note
+from experiments.report.statistics import factors, shares, why_claims
 
 log = logging.getLogger(__name__)
 
@@ -40,40 +43,34 @@ def report(runs_dir: Path, results_dir: Path) -> str:
     rows = probes.joined(probes.frame(kept), frame(runs))
     looks = shares.looks(rows)
     per_run = shares.per_run(looks)
-    ruled = claims.rulings(per_run)
-    shown = claims.shown(ruled)
-    contents: dict[Path, str | bytes] = {
+    rulings = why_claims.rulings(per_run)
+    claims = why_page.claim_rows(rulings)
+    contents: files.Files = {
         tables.file(results_dir, NAME): tables.render(runs),
         folder / probes.FILE: tables.render(kept, probes.KIND),
-        folder / "claims.csv": csv(ruled),
+        folder / "claims.csv": csv(why_claims.frame(rulings)),
     }
-    pictures = why_page.picture_files(sorted(rows["task"].unique()))
-    for task, name in pictures.items():
+    tasks = sorted(rows["task"].unique())
+    for task in tasks:
         own = [part[part["task"] == task] for part in (rows, looks, per_run)]
-        for kind, data in picture.render(probe_panels.picture(*own)).items():
-            contents[(folder / name).with_suffix(f".{kind}")] = data
-    arms, scales = {}, []
-    for name in FACTORIALS:
-        found = factors.runs_of(name, runs_dir, results_dir)
-        if found is not None:
-            arms[name] = factors.arms(found)
-    found = factors.runs_of("loss_scale", runs_dir, results_dir)
-    if found is not None:
-        moved = factors.thresholds(found)
-        scales = factors.scale_rows(moved)
-        for kind, data in picture.render(factors.scale_picture(moved)).items():
-            contents[folder / f"loss_scale.{kind}"] = data
-    parts = why_page.Parts(
-        pictures,
-        shown,
+        files.add_figure(contents, folder / f"why_{task}", decay_shares.picture(*own))
+    scaled = _runs("loss_scale", runs_dir, results_dir)
+    thresholds = factors.thresholds(scaled) if len(scaled) else None
+    if thresholds is not None:
+        files.add_figure(contents, folder / "loss_scale", loss_scale.figure(thresholds))
+    factorials = {name: _runs(name, runs_dir, results_dir) for name in FACTORIALS}
+    contents[results_dir.parent / "docs" / "why.md"] = why_page.page(
+        tasks,
+        claims,
         per_run,
-        looks.groupby("id").size().max(),
-        arms,
-        scales,
-        readme.read_note(folder),
+        looks=looks.groupby("id").size().max(),
+        arms={name: factors.arms(found) for name, found in factorials.items() if len(found)},
+        thresholds=thresholds,
+        note=read_note(folder),
     )
-    text = why_page.page(parts)
-    contents[results_dir.parent / "docs" / "why.md"] = text
-    for path, content in contents.items():
-        files.write(path, content)
-    return f"{aligned(shown)}\n\nwrote {' '.join(map(str, contents))}"
+    return f"{aligned(claims)}\n\n{files.write(contents)}"
+
+
+def _runs(experiment: str, runs_dir: Path, results_dir: Path) -> pd.DataFrame:
+    """Return the typed runs of an experiment, from its folders and its table."""
+    return frame(tables.known(experiment, runs_dir, results_dir))

@@ -1,88 +1,83 @@
 """How the best decay moves with the budget: wd* ~ steps^-p."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import pandas as pd
 
-from experiments.report.data.panels import Panel
-from experiments.report.data.surface import Surface
+from experiments.report.data.surface import Surface, surface
 from experiments.report.statistics import decoupling
-from experiments.report.statistics.bootstrap import Noise
-from experiments.report.statistics.estimate import Estimate, draws, estimate, together, unidentified
-from experiments.report.statistics.measure import Settings
+from experiments.report.statistics.estimate import Estimate, drawn, unidentified
+from experiments.report.statistics.measure import Measured, contrast
 
 
-@dataclass(frozen=True)
-class Exponent:
-    """The exponent p of one optimizer under one kind of decay.
-
-    Attributes:
-        estimate: p; 1/2 if a normalized decay is the same at all budgets (the paper's Appendix
-            B.1), 1 if the averaging time is the same share of all budgets, 0 if wd* stays.
-        values: p and its bootstrap samples, shape (1 + S,).
-        points: steps and the best decay (best) at each budget, NaN where it is not identified.
-    """
-
-    estimate: Estimate
-    values: np.ndarray
-    points: pd.DataFrame
-
-
-def best_decay(table: pd.DataFrame | Surface, tolerance: float = 2.0) -> np.ndarray:
-    r"""Log2 of the best decay of each sample, the mean over learning rates. Shape (S,).
+def best_decay(s: Surface, tolerance: float = 2.0) -> Estimate:
+    r"""Log2 of the best decay, the mean over learning rates.
 
     .. math:: \text{mean over rows } l \text{ of } \log_2 \arg\min_{wd > 0} e(l, wd)
 
     over the rows that count for the ridge (``decoupling.rows``) and have their minimum inside the
     grid: at its edge the true one may lie beyond. A mean of several rows is less at the mercy of
-    one cell's noise than the decay of the single best cell. NaN without such a row.
+    one cell's noise than the decay of the single best cell.
     """
-    r = decoupling.rows(table, tolerance)
+    r = decoupling.rows(s, tolerance)
     used = r.counted & (r.tied <= decoupling.FLAT) & ~r.edge
     with np.errstate(invalid="ignore"):
-        return np.where(used, r.log_x, 0).sum(1) / np.where(used.any(1), used.sum(1), np.nan)
+        return drawn(np.where(used, r.log_x, 0).sum(1) / np.where(used.any(1), used.sum(1), np.nan))
 
 
-def exponent(
-    panels: Sequence[Panel], noise: Sequence[Noise | None], settings: Settings
-) -> Exponent:
+def exponent(family: Sequence[Measured]) -> Estimate:
     r"""Fit :math:`\log_2 wd^* = c - p \log_2 \text{steps}` by least squares over budgets.
 
-    Samples are drawn for each panel by itself and fitted together. Not identified when fewer than
+    p is 1/2 if a normalized decay is the same at all budgets (the paper's Appendix B.1), 1 if the
+    averaging time is the same share of all budgets, 0 if wd* stays. Not identified when fewer than
     two budgets have a best decay inside their grid.
 
     Args:
-        panels: One optimizer under one decay at several budgets.
-        noise: Of a run, for each panel.
-        settings: Metric, coordinate, tolerance, samples.
+        family: One optimizer under one decay at several budgets.
     """
-    steps = np.array([panel.runs["steps"].iloc[0] for panel in panels], float)
-    statistic = partial(best_decay, tolerance=settings.tolerance)
-    best = together([draws(p, statistic, settings, n) for p, n in zip(panels, noise, strict=True)])
-    known = np.isfinite(best[:, 0])
-    points = pd.DataFrame({"steps": steps, "best": 2.0 ** best[:, 0]})
-    if len(np.unique(steps[known])) < 2:
-        reason = f"{known.sum()} of {len(steps)} budgets have a best wd inside the grid; two needed"
-        return Exponent(unidentified(reason), np.array([np.nan]), points)
-    values = -slopes(np.log2(steps[known]), best[known].T)
-    runs = sum(len(panel.runs) for panel, there in zip(panels, known, strict=True) if there)
-    note = f"{known.sum()} of {len(steps)} budgets"
-    return Exponent(estimate(values, runs, note=note), values, points)
+    inside, reason = _inside(family)
+    if reason:
+        return unidentified(reason)
+    note = f"{len(inside)} of {len(family)} budgets"
+    return contrast(inside, _best_decay(family), lambda *best: _power(inside, best), note)
 
 
-def slopes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Least-squares slope of each row of y (S, n) on x (n,); NaN where a row is not complete."""
-    dx = x - x.mean()
-    return y @ dx / (dx @ dx)
-
-
-def drop(raw: Exponent, normalized: Exponent) -> Estimate:
+def drop(raw: Sequence[Measured], normalized: Sequence[Measured]) -> Estimate:
     r"""How much less the normalized best decay moves: :math:`|p_{raw}| - |p_{norm}|`."""
-    for one, name in ((raw, "raw"), (normalized, "normalized")):
-        if one.estimate.reason:
-            return unidentified(f"{name} wd: {one.estimate.reason}")
-    both = together([np.abs(raw.values), np.abs(normalized.values)])
-    return estimate(both[0] - both[1], raw.estimate.n + normalized.estimate.n)
+    sides, reasons = zip(*(_inside(family) for family in (raw, normalized)), strict=True)
+    for name, reason in zip(("raw", "normalized"), reasons, strict=True):
+        if reason:
+            return unidentified(f"{name} wd: {reason}")
+    first, second = sides
+
+    def sizes(*best: np.ndarray) -> np.ndarray:
+        powers = _power(first, best[: len(first)]), _power(second, best[len(first) :])
+        return np.abs(powers[0]) - np.abs(powers[1])
+
+    return contrast([*first, *second], _best_decay(raw), sizes)
+
+
+def _best_decay(family: Sequence[Measured]) -> partial[Estimate]:
+    return partial(best_decay, tolerance=family[0].settings.tolerance)
+
+
+def _steps(one: Measured) -> float:
+    return float(one.panel.setting("steps"))
+
+
+def _inside(family: Sequence[Measured]) -> tuple[list[Measured], str]:
+    """Return the budgets whose best decay lies inside their grid, and why these do not suffice."""
+    tables = [surface(one.panel.cells, one.settings.metric, one.settings.axis) for one in family]
+    best = [_best_decay(family)(table) for table in tables]
+    inside = [one for one, found in zip(family, best, strict=True) if not found.reason]
+    few = len(set(map(_steps, inside))) < 2
+    reason = f"{len(inside)} of {len(family)} budgets have a best wd inside the grid; two needed"
+    return inside, reason if few else ""
+
+
+def _power(family: Sequence[Measured], best: Sequence[np.ndarray]) -> np.ndarray:
+    """Return p by least squares from log2 of the best decay at each budget, shapes (1 + S,)."""
+    dx = np.log2([_steps(one) for one in family])
+    dx -= dx.mean()
+    return -(np.stack(best).T @ dx / (dx @ dx))

@@ -12,8 +12,9 @@ from experiments.record import tables
 from experiments.report.data.frames import frame
 from experiments.report.data.panels import Panel, panels, ranked
 from experiments.report.data.text import read_csv
-from experiments.report.statistics.estimate import Estimate, estimate, unidentified
+from experiments.report.statistics.estimate import Estimate, drawn, from_row, unidentified
 from experiments.report.statistics.measure import Measured
+from experiments.report.statistics.resample import picks
 
 #: Cells match when lr and wd, each relative to the panel's best, differ by at most this in log2:
 #: half a step of the paper's grids.
@@ -29,13 +30,13 @@ class Pair:
     Attributes:
         ours: Measured.
         theirs: The paper's cells.
-        statistics: The paper's statistics of that panel, one row each, indexed by name.
+        statistics: The paper's statistics of that panel by name.
         ranks: Spearman correlation of the errors over matching cells.
     """
 
     ours: Measured
     theirs: Panel
-    statistics: pd.DataFrame
+    statistics: dict[str, Estimate]
     ranks: Estimate
 
 
@@ -71,8 +72,8 @@ def counterparts(ours: Sequence[Panel], theirs: Sequence[Panel]) -> list[Panel |
     has more of them, the rest of these have no counterpart. ImageNet32 stands beside nothing but
     ImageNet32; everything else beside CIFAR-10.
     """
-    places = {(*_protocol(panel), _rank(panel, theirs)): panel for panel in theirs}
-    return [places.get((*_protocol(panel), _rank(panel, ours))) for panel in ours]
+    known = {(*_protocol(panel), _rank(panel, theirs)): panel for panel in theirs}
+    return [known.get((*_protocol(panel), _rank(panel, ours))) for panel in ours]
 
 
 def _protocol(panel: Panel) -> tuple:
@@ -82,17 +83,17 @@ def _protocol(panel: Panel) -> tuple:
 
 
 def _rank(panel: Panel, among: Sequence[Panel]) -> int:
-    epochs = {p.runs["epochs"].iloc[0] for p in among if _protocol(p) == _protocol(panel)}
-    return sorted(epochs).index(panel.runs["epochs"].iloc[0])
+    epochs = {p.setting("epochs") for p in among if _protocol(p) == _protocol(panel)}
+    return sorted(epochs).index(panel.setting("epochs"))
 
 
-def _statistics(known: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+def _statistics(known: pd.DataFrame, panel: Panel) -> dict[str, Estimate]:
     at = pd.Series(True, index=known.index)
     for name, value in panel.key.items():
         if name in known:
             number = isinstance(value, float)
             at &= np.isclose(known[name], value) if number else known[name] == value
-    return known[at].set_index("statistic")
+    return {row["statistic"]: from_row(row) for row in known[at].to_dict("records")}
 
 
 def match_cells(ours: pd.DataFrame, theirs: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -155,11 +156,9 @@ def rank_correlation(ours: Measured, theirs: Panel) -> Estimate:
     n = len(matched)
     if n < FEWEST:
         return unidentified(f"{n} cells match, fewer than {FEWEST}", n)
-    errors = matched[["ours", "theirs"]].to_numpy(float)
-    generator = np.random.default_rng(n)
-    picks = np.vstack([np.arange(n), generator.integers(n, size=(ours.settings.samples, n))])
-    values = spearman(errors[picks, 0], errors[picks, 1])
-    return estimate(values, n, "all matching cells have one error", limits=(-1.0, 1.0))
+    errors = matched[["ours", "theirs"]].to_numpy(float)[picks(n, ours.settings.samples)]
+    found = drawn(spearman(errors[..., 0], errors[..., 1]), "all matching cells have one error")
+    return found.resolved(n, (-1.0, 1.0))
 
 
 def spearman(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -1,9 +1,9 @@
 """Decoupling statistics: each a pure function from averaged cells, or samples of them.
 
-Every function takes ``table``, a frame with one row a cell (lr, wd, error) or a ``Surface`` of S
-samples, and returns a ``Result`` with one number a sample. ``e`` stands for the error of a cell in
-its own unit (percent points), ``e*`` for the lowest error of the table, at wd = 0 or elsewhere.
-A statistic that the cells do not determine is NaN, and ``reason`` says why.
+Every statistic takes a ``Surface`` of 1 + S samples and returns an ``Estimate``: the number of the
+first sample, with one draw for each of the others. ``e`` stands for the error of a cell in its own
+unit (percent points), ``e*`` for the lowest error of the table, at wd = 0 or elsewhere. Where the
+cells do not determine a statistic, its ``reason`` says why.
 """
 
 from dataclasses import dataclass
@@ -11,33 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from experiments.report.data.surface import Surface, surface
+from experiments.report.data.surface import Surface
+from experiments.report.statistics.estimate import Estimate, drawn
 
 #: Errors closer than this are equal: they come from counts or from two printed digits.
 TIE = 1e-9
 #: A row whose lowest error is shared by more cells than this has no minimum to speak of.
 FLAT = 2
-
-
-@dataclass(frozen=True)
-class Result:
-    """One statistic.
-
-    Attributes:
-        values: Shape (S,); NaN where not identified.
-        reason: Why the first sample is NaN, else ''.
-        note: What the number rests on: rows used, cells that are only bounds.
-        line: For the slopes, the points that were fitted: columns lr and x.
-    """
-
-    values: np.ndarray
-    reason: str = ""
-    note: str = ""
-    line: pd.DataFrame | None = None
-
-    @property
-    def value(self) -> float:
-        return float(self.values[0])
 
 
 @dataclass(frozen=True)
@@ -57,19 +37,13 @@ class Rows:
         return self.near & ~self.clipped
 
 
-def as_surface(table: pd.DataFrame | Surface) -> Surface:
-    """Arrange a frame whose error column is ``test_error``; leave a surface as it is."""
-    return table if isinstance(table, Surface) else surface(table)
-
-
-def rows(table: pd.DataFrame | Surface, tolerance: float = 2.0) -> Rows:
+def rows(s: Surface, tolerance: float = 2.0) -> Rows:
     """Find each row's best decay: the lowest error over wd > 0 at one lr.
 
     A row is near when that error is less than ``tolerance`` above ``e*``. Two tied cells give
     their geometric mean. A minimum is at the edge when no cell lies on one side of it.
     """
-    s = as_surface(table)
-    best = _min(_min(np.where(np.isnan(s.known), np.inf, s.known), 2), 1)
+    best = _min(_min(s.known, 2), 1)
     error = np.where(np.isnan(s.error), np.inf, s.error)[:, :, ~s.zero]
     low = _min(error, 2)
     lowest = (error <= low[..., None] + TIE) & np.isfinite(error)
@@ -85,7 +59,7 @@ def rows(table: pd.DataFrame | Surface, tolerance: float = 2.0) -> Rows:
     return Rows(best, near, clipped, tied, log_x, edge)
 
 
-def ridge_slope(table: pd.DataFrame | Surface, tolerance: float = 2.0) -> Result:
+def ridge_slope(s: Surface, tolerance: float = 2.0) -> Estimate:
     r"""Slope of the best decay over the learning rate: 0 is decoupled, -1 fully coupled.
 
     .. math:: wd^*(lr) = \arg\min_{wd > 0} e(lr, wd), \quad
@@ -95,7 +69,6 @@ def ridge_slope(table: pd.DataFrame | Surface, tolerance: float = 2.0) -> Result
     no bound, and is shared by at most two cells. Not identified with fewer than two such rows, or
     fewer than two whose minimum is inside the grid.
     """
-    s = as_surface(table)
     r = rows(s, tolerance)
     used = r.counted & (r.tied <= FLAT)
     inside = (used & ~r.edge).sum(1)
@@ -107,7 +80,13 @@ def ridge_slope(table: pd.DataFrame | Surface, tolerance: float = 2.0) -> Result
     parts += [f"{flat} flat rows left out"] if flat else []
     parts += [f"{clipped} clipped rows left out"] if clipped else []
     reason = "" if np.isfinite(values[0]) else _why_no_ridge(n, flat, edge)
-    return Result(values, reason, ", ".join(parts), _line(s, r.log_x[0], used[0]))
+    return drawn(values, reason, ", ".join(parts))
+
+
+def ridge(s: Surface, tolerance: float = 2.0) -> pd.DataFrame:
+    """Return the points that ``ridge_slope`` fits: the best decay x of each lr that counts."""
+    r = rows(s, tolerance)
+    return _line(s, r.log_x[0], (r.counted & (r.tied <= FLAT))[0])
 
 
 def _why_no_ridge(n: int, flat: int, edge: int) -> str:
@@ -118,7 +97,7 @@ def _why_no_ridge(n: int, flat: int, edge: int) -> str:
     return f"{_rows(n)} near the best with a minimum, where a slope needs two"
 
 
-def threshold_slope(table: pd.DataFrame | Surface, level: float = 50.0) -> Result:
+def threshold_slope(s: Surface, level: float = 50.0) -> Estimate:
     r"""Slope of the decay at which a task switches: 0 is decoupled, -1 fully coupled.
 
     .. math:: wd_c(lr) = \min \{wd : e(lr, wd) < \text{level}\}, \quad
@@ -128,15 +107,8 @@ def threshold_slope(table: pd.DataFrame | Surface, level: float = 50.0) -> Resul
     qualifies already (the switch lies below the grid), or when no wd does (above it); one whose
     cell just before the switch is missing is left out too. Not identified under two rows.
     """
-    s = as_surface(table)
-    below = np.isfinite(s.error) & (s.error < level)
-    at = below.argmax(2)
-    first = int(s.zero.sum())
-    previous = np.take_along_axis(s.error, np.maximum(at - 1, 0)[..., None], 2)[..., 0]
-    above, under = ~below.any(2), below.any(2) & (at <= first)
-    unsure = ~above & ~under & np.isnan(previous)
+    log_x, above, under, unsure = _switches(s, level)
     used = ~above & ~under & ~unsure
-    log_x = s.log_x[at]
     values = np.where(used.sum(1) >= 2, _slope(s.log_lr, log_x, used), np.nan)
     n = int(used[0].sum())
     parts = [f"{n} of {len(s.lr)} rows"]
@@ -144,19 +116,33 @@ def threshold_slope(table: pd.DataFrame | Surface, level: float = 50.0) -> Resul
         parts += [f"{mask[0].sum()} switch {what} the grid"] if mask[0].any() else []
     parts += [f"{unsure[0].sum()} beside a missing cell"] if unsure[0].any() else []
     reason = "" if n >= 2 else f"{_rows(n)} with a switch inside the grid, where a slope needs two"
-    return Result(values, reason, ", ".join(parts), _line(s, log_x[0], used[0]))
+    return drawn(values, reason, ", ".join(parts))
 
 
-def top_correlation(table: pd.DataFrame | Surface, count: int = 10) -> Result:
+def threshold(s: Surface, level: float = 50.0) -> pd.DataFrame:
+    """Return the points that ``threshold_slope`` fits: the decay x at which each lr switches."""
+    log_x, *censored = (found[0] for found in _switches(s, level))
+    return _line(s, log_x, ~np.any(censored, axis=0))
+
+
+def _switches(s: Surface, level: float) -> tuple[np.ndarray, ...]:
+    """Return where each row switches (log2 of x), and whether above, below, or beside a hole."""
+    below = np.isfinite(s.error) & (s.error < level)
+    at = below.argmax(2)
+    previous = np.take_along_axis(s.error, np.maximum(at - 1, 0)[..., None], 2)[..., 0]
+    above, under = ~below.any(2), below.any(2) & (at <= int(s.zero.sum()))
+    return s.log_x[at], above, under, ~above & ~under & np.isnan(previous)
+
+
+def top_correlation(s: Surface, count: int = 10) -> Estimate:
     r"""Pearson correlation of log2 lr and log2 wd among the ``count`` best cells.
 
     Cells at wd = 0 among them are left out, bounds are never among them, and ties with the last
     are in. Not identified when the table has fewer than twice ``count`` cells, when half as many
     again tie, when fewer than three are left, or when these share one lr or one wd.
     """
-    s = as_surface(table)
     n = len(s.error)
-    flat = np.where(np.isnan(s.known), np.inf, s.known).reshape(n, -1)
+    flat = s.known.reshape(n, -1)
     cells = np.isfinite(flat).sum(1)
     rank = min(count, flat.shape[1]) - 1
     cut = np.partition(flat, rank, axis=1)[:, rank]
@@ -179,10 +165,10 @@ def top_correlation(table: pd.DataFrame | Surface, count: int = 10) -> Result:
         )
     left = int((best & ~used)[0].sum())
     note = f"{used[0].sum()} cells" + (f", {left} at wd = 0 left out" if left else "")
-    return Result(np.where(good, values, np.nan), reason, note)
+    return drawn(np.where(good, values, np.nan), reason, note)
 
 
-def freezing_cost(table: pd.DataFrame | Surface, tolerance: float = 2.0) -> Result:
+def freezing_cost(s: Surface, tolerance: float = 2.0) -> Estimate:
     r"""Cost, in points, of freezing wd at the global best while lr moves.
 
     .. math:: \text{mean over rows } l \text{ of } \; e(l, wd^*) - \min_{wd \ge 0} e(l, wd)
@@ -191,14 +177,13 @@ def freezing_cost(table: pd.DataFrame | Surface, tolerance: float = 2.0) -> Resu
     them when several tie). A frozen cell that is a bound, or that diverged (counted as the worst
     error of the table), makes the cost a lower bound; a row without that cell is left out.
     """
-    s = as_surface(table)
     r = rows(s, tolerance)
     error = s.pessimistic
     with np.errstate(invalid="ignore", divide="ignore"):
         regret = error - _min(np.where(np.isnan(error), np.inf, error), 2)[..., None]
         there = r.counted[..., None] & ~np.isnan(regret)
         by_column = np.where(there, regret, 0).sum(1) / there.sum(1)
-    known = np.where(np.isnan(s.known), np.inf, s.known)
+    known = s.known
     share = ((known <= r.best[:, None, None] + TIE) & np.isfinite(known)).sum(1)
     with np.errstate(invalid="ignore"):
         values = np.where(share > 0, share * by_column, 0).sum(1) / share.sum(1)
@@ -210,7 +195,7 @@ def freezing_cost(table: pd.DataFrame | Surface, tolerance: float = 2.0) -> Resu
     note = f"{n} of {len(s.lr)} rows" + (f", {absent} without the frozen cell" if absent else "")
     note += f"; a lower bound: in {loose} the frozen cell is clipped or diverged" if loose else ""
     reason = "" if np.isfinite(values[0]) else f"{_rows(n)} near the best, where a mean needs two"
-    return Result(values, reason, note)
+    return drawn(values, reason, note)
 
 
 def _rows(n: int) -> str:

@@ -1,13 +1,13 @@
 """Which of two methods tests better at the same training loss (the paper's Figure 3, bottom)."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
 
 from experiments.record.schema import FINISHED
-from experiments.report.statistics.bootstrap import CHUNK, Noise
-from experiments.report.statistics.estimate import Estimate, estimate, unidentified
+from experiments.report.data.panels import by_cell
+from experiments.report.statistics.estimate import Estimate, drawn, unidentified
+from experiments.report.statistics.noise import Noise
+from experiments.report.statistics.resample import cell_means
 
 #: Cells this many points above the best of both methods are no part of the comparison: where
 #: training failed, losses and errors of all methods are alike.
@@ -61,62 +61,19 @@ def compare(
         text = " and ".join(f"{np.exp(a):.3g} to {np.exp(b):.3g}" for a, b in ranges)
         return unidentified(f"the training losses do not overlap: {text}", n)
     generator = np.random.default_rng(n)
-    draws = (_draws(*pair, samples, generator) for pair in zip(cells, noise, strict=True))
-    drawn = zip(*draws, strict=False)
-    values = [_difference(*(chunk for chunk in pair)) for pair in drawn]
-    return estimate(
-        np.concatenate(values), n, note=f"losses {np.exp(low):.2g} to {np.exp(high):.2g}"
-    )
+    means = [cell_means(x, samples, sd, generator) for x, sd in zip(cells, noise, strict=True)]
+    count = min(map(len, means))
+    note = f"losses {np.exp(low):.2g} to {np.exp(high):.2g}"
+    return drawn(_difference(*(one[:count] for one in means)), note=note).resolved(n)
 
 
-def _cells(runs: pd.DataFrame, most: float) -> tuple[np.ndarray, np.ndarray]:
-    """Log training loss and test error, each (cells, seeds), values first, then NaN."""
+def _cells(runs: pd.DataFrame, most: float) -> np.ndarray:
+    """Log training loss and test error, shape (2, cells, seeds), values first, then NaN."""
     cell = runs.groupby(["lr", "wd"]).ngroup().to_numpy()
-    order = np.lexsort((runs["seed"].to_numpy(), cell))
-    cell = cell[order]
-    rank = np.arange(len(cell)) - np.searchsorted(cell, cell)
-    tables = []
-    for column in (np.log(runs["train_loss"]), runs["test_error"]):
-        table = np.full((cell.max() + 1, rank.max() + 1), np.nan)
-        table[cell, rank] = column.to_numpy(float)[order]
-        tables.append(table)
-    kept = np.nanmean(tables[1], 1) <= most
-    return tables[0][kept], tables[1][kept]
-
-
-def _draws(
-    cells: tuple[np.ndarray, np.ndarray], noise: Noise | None, samples: int, generator
-) -> Iterator[np.ndarray]:
-    """Yield means over seeds, shape (s, 2, cells): first as they are, then bootstrapped.
-
-    As in ``bootstrap.samples``: deviations from a cell's mean are widened by sqrt(n / (n - 1)), and
-    a cell of one seed gets Gaussian noise, pooled over the others or else given for the error.
-    """
-    values = np.stack(cells)  # (2, cells, seeds)
-    n = np.isfinite(values[0]).sum(1)
-    center = np.nanmean(values, 2)
-    yield center[None]
-    away = np.where(np.isfinite(values), values - center[..., None], 0)
-    if (n > 1).any():
-        sd = np.sqrt((away[:, n > 1] ** 2).sum((1, 2)) / (n[n > 1] - 1).sum())
-    elif noise is not None:
-        sd = np.array([0.0, noise.sd])
-    else:
-        return
-    away *= np.sqrt(n / np.maximum(n - 1, 1))[:, None]
-    step = max(1, CHUNK // values[0].size)
-    for done in range(0, samples, step):
-        size = min(step, samples - done)
-        pick = (generator.random((size, *away.shape[1:])) * n[:, None]).astype(int)
-        counted = np.arange(away.shape[2]) < n[:, None]
-        moved = np.stack([_pick(part, pick, counted) for part in away], 1) / n
-        moved += (n == 1) * sd[:, None] * generator.standard_normal((size, 2, len(n)))
-        yield center + moved
-
-
-def _pick(away: np.ndarray, pick: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """Sum of the picked deviations of each cell, (s, cells)."""
-    return np.where(counted, away[np.arange(len(away))[None, :, None], pick], 0).sum(2)
+    columns = np.log(runs["train_loss"]).to_numpy(float), runs["test_error"].to_numpy(float)
+    seed, cells = runs["seed"].to_numpy(), int(cell.max()) + 1
+    tables = np.stack([by_cell(cell, seed, values, cells) for values in columns])
+    return tables[:, np.nanmean(tables[1], 1) <= most]
 
 
 def _difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -1,26 +1,24 @@
 """One number with its interval, what it rests on, and the reason if it is not there."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
-from experiments.report.data.panels import Panel
-from experiments.report.data.surface import Surface, surface
-from experiments.report.statistics.bootstrap import Noise, interval, samples
-from experiments.report.statistics.measure import Settings
+from experiments.report.data.text import formatted
 
-#: Why a number that is there has no interval.
-NO_REPLICATES = "no interval without replicates"
-UNSTABLE = "no interval: not identified in half of the bootstrap samples"
+#: Of an estimate, what a CSV file holds.
+COLUMNS = ("value", "low", "high", "n", "reason", "note")
 #: Student's t at 97.5 % for 1, 2, ... degrees of freedom; beyond, the normal distribution's.
 T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+ANY = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A statistic.
+    """A number that was estimated from runs.
 
     Attributes:
         value: In the unit of the statistic; NaN where not identified.
@@ -28,98 +26,122 @@ class Estimate:
         high: Upper end.
         n: Runs, or pairs, that it rests on.
         reason: Why it is not identified, else ''.
-        note: What must be known of it.
+        note: What must be known of it: what it rests on, or that it is only a bound.
+        draws: What resampled runs give, shape (S,), NaN where not identified.
     """
 
     value: float
-    low: float = np.nan
-    high: float = np.nan
+    low: float = math.nan
+    high: float = math.nan
     n: int = 0
     reason: str = ""
     note: str = ""
+    draws: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False, compare=False)
 
-    def text(self, decimals: int = 2) -> str:
-        """Return the number with its interval, or ``not identified``."""
+    def text(self, form: str = ".2f") -> str:
+        """Return it with its interval, ``≥`` before a lower bound, or ``not identified``."""
         if self.reason:
             return "not identified"
-        rounded = (round(x, decimals) + 0.0 for x in (self.value, self.low, self.high))  # no -0.00
-        value, low, high = (f"{x:.{decimals}f}" for x in rounded)
-        return value + (f" [{low}, {high}]" if np.isfinite(self.low) else "")
+        value, low, high = (formatted(x, form) for x in (self.value, self.low, self.high))
+        bound = "≥ " if "lower bound" in self.note else ""
+        return bound + value + (f" [{low}, {high}]" if math.isfinite(self.low) else "")
+
+    def row(self) -> dict[str, Any]:
+        """Return it as columns of a CSV file."""
+        return {name: getattr(self, name) for name in COLUMNS}
+
+    @property
+    def remark(self) -> str:
+        """What a reader must know of it."""
+        return self.reason or self.note
+
+    def noted(self, note: str) -> "Estimate":
+        """Return it with a further note, which may be ''."""
+        return replace(self, note="; ".join(filter(None, [self.note, note])))
+
+    def mapped(self, increasing: Callable[[float], float]) -> "Estimate":
+        """Return the estimate of an increasing function of it."""
+        value, low, high = (float(increasing(x)) for x in (self.value, self.low, self.high))
+        return replace(self, value=value, low=low, high=high, draws=increasing(self.draws))
+
+    def resolved(self, n: int, limits: tuple[float, float] = ANY) -> "Estimate":
+        """Return it with the interval that its draws give.
+
+        Args:
+            n: Runs that it rests on.
+            limits: Range of the statistic.
+        """
+        if self.reason:
+            return replace(self, n=n)
+        if not len(self.draws):
+            return replace(self, n=n).noted("no interval without replicates")
+        low, high = interval(self.draws, self.value, limits)
+        lost = 1 - np.isfinite(self.draws).mean()
+        lack = f"not identified in {lost:.0%} of the bootstrap samples" if lost > 0.05 else ""
+        return replace(self, low=low, high=high, n=n).noted(lack)
 
 
 def unidentified(reason: str, n: int = 0) -> Estimate:
     """Return the estimate of what the data do not determine."""
-    return Estimate(np.nan, n=n, reason=reason)
+    return Estimate(math.nan, n=n, reason=reason)
 
 
-def estimate(
-    values: np.ndarray,
-    n: int,
-    reason: str = "",
-    note: str = "",
-    limits: tuple[float, float] = (-np.inf, np.inf),
-) -> Estimate:
-    """Make an estimate of ``values``: the statistic itself first, then its bootstrap samples.
+def drawn(values: np.ndarray, reason: str = "", note: str = "") -> Estimate:
+    """Make an estimate, its interval yet unknown, of a statistic and its draws.
 
     Args:
-        values: Shape (1 + S,); NaN where not identified.
-        n: Runs that it rests on.
+        values: Shape (1 + S,): the statistic itself first; NaN where not identified.
         reason: Why the first is not identified, if it is not.
         note: What must be known of it.
-        limits: Range of the statistic.
     """
-    if not np.isfinite(values[0]):
-        return unidentified(reason or "the cells do not determine it", n)
-    low, high = interval(values[1:], values[0], limits) if len(values) > 1 else (np.nan, np.nan)
-    remarks = [note] if note else []
-    if not np.isfinite(low):
-        remarks.append(NO_REPLICATES if len(values) == 1 else UNSTABLE)
-    return Estimate(float(values[0]), low, high, n, note="; ".join(remarks))
+    identified = bool(np.isfinite(values[0]))
+    why = "" if identified else reason or "the cells do not determine it"
+    value = float(values[0]) if identified else math.nan
+    return Estimate(value, reason=why, note=note, draws=values[1:])
 
 
-def over_seeds(values: Sequence[float], n: int | None = None) -> Estimate:
+def over_seeds(values: Iterable[float], n: int | None = None) -> Estimate:
     """Return the mean over seeds with its 95 % interval by Student's t; of one seed without.
 
     Args:
         values: One number a seed.
         n: Runs, or pairs, that they rest on, if more than one a seed.
     """
-    values = np.asarray(values, float)
-    seeds = len(values)
+    numbers = np.array(list(values), float)
+    seeds = len(numbers)
     n = seeds if n is None else n
-    if not seeds or not np.isfinite(values).all():
+    if not seeds or not np.isfinite(numbers).all():
         return unidentified("no run, or not defined in one", n)
-    mean = values.mean()
+    mean = float(numbers.mean())
     if seeds == 1:
         return Estimate(mean, n=n, note="one seed")
     t = T[seeds - 2] if seeds - 2 < len(T) else 1.96
-    half = t * values.std(ddof=1) / math.sqrt(seeds)
+    half = t * float(numbers.std(ddof=1)) / math.sqrt(seeds)
     return Estimate(mean, mean - half, mean + half, n)
 
 
-def draws(
-    panel: Panel,
-    statistic: Callable[[Surface], np.ndarray],
-    settings: Settings,
-    noise: Noise | None,
-) -> np.ndarray:
-    """Return a statistic of a panel, then of each of its bootstrapped tables, shape (1 + S,).
+def from_row(row: Mapping[str, Any]) -> Estimate:
+    """Read an estimate back from a row of a CSV file."""
+    value, low, high = (float(row[name]) for name in COLUMNS[:3])
+    return Estimate(value, low, high, int(float(row.get("n") or 0)), row["reason"], row["note"])
 
-    Args:
-        panel: The cells.
-        statistic: From S tables to an array (S,).
-        settings: Metric, coordinate of the decay, and how many samples.
-        noise: Of one run; without it there are no samples.
+
+def interval(
+    draws: np.ndarray, value: float, limits: tuple[float, float] = ANY
+) -> tuple[float, float]:
+    r"""Return the 95 % interval of a statistic from its draws, NaN left out.
+
+    The noise that a sample adds meets cells that already carry noise, which biases any statistic
+    built on a minimum a second time. The percentile interval is therefore moved by what separates
+    the draws' median from the value:
+
+    .. math:: [\hat\theta - (q_{50} - q_{2.5}),\; \hat\theta + (q_{97.5} - q_{50})]
+
+    and cut at ``limits``, the statistic's range. NaN when fewer than half of the draws, or fewer
+    than 20, have a value: the statistic is then not stable enough to have an interval.
     """
-    table = surface(panel.cells, settings.metric, settings.axis)
-    chunks = samples(panel, settings.metric, settings.axis, settings.samples, noise)
-    return np.concatenate([statistic(table), *(statistic(table.sampled(c)) for c in chunks)])
-
-
-def together(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Stack draws of several panels, shape (panels, 1 + S), with the samples that all have.
-
-    A panel without samples leaves none for any: a difference is as unsure as its unsurest part.
-    """
-    shortest = min(map(len, parts))
-    return np.stack([part[:shortest] for part in parts])
+    usable = draws[np.isfinite(draws)]
+    if len(usable) < max(20, len(draws) / 2) or not math.isfinite(value):
+        return math.nan, math.nan
+    low, middle, high = map(float, np.percentile(usable, [2.5, 50, 97.5]))
+    return max(limits[0], value - middle + low), min(limits[1], value + high - middle)

@@ -1,42 +1,65 @@
 """What a page of panels says about the paper's claims: every comparison that its runs allow."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 
-from experiments.report.data import names, units
-from experiments.report.data.panels import MISSING, best_cell
-from experiments.report.data.text import Table
-from experiments.report.pages import summary
+from experiments.report.data import units
+from experiments.report.data.panels import best_cell, grouped
 from experiments.report.statistics import budget, compare, equal_loss, speed
-from experiments.report.statistics.bootstrap import Noise, mean_noise
-from experiments.report.statistics.estimate import Estimate, draws
-from experiments.report.statistics.measure import Measured
+from experiments.report.statistics.estimate import Estimate
+from experiments.report.statistics.measure import Measured, contrast
+from experiments.report.statistics.noise import Noise, mean_noise
+from experiments.report.statistics.rivals import by_figure, by_protocol, labels, protocol, twins
 
 RESTARTS, COSINE, CONSTANT = "warm_restarts", "cosine", "constant"
-#: Kind of finding -> what the number is, with its unit; {metric} and {unit} are the report's.
+#: Kind of finding -> what the number is, with its unit: of {first} and {second}, two optimizers,
+#: and {metric} in {unit}, the report's.
 KINDS = {
-    "best_difference": "second's best {metric} minus the first's, {unit}",
-    "gain": "what the second saves of the first's best {metric}, %",
-    "schedule_helps": "how much more a cosine gives the second than the first, {unit}",
-    "equal_loss": "second's test error minus the first's at equal training loss, points",
+    "best_difference": "{second} minus {first}, best {metric}, {unit}",
+    "gain": "what {second} saves of {first}'s best {metric}, %",
+    "schedule_helps": "how much more a cosine gives {second} than {first}, best {metric}, {unit}",
+    "equal_loss": "{second} minus {first}, test error at equal training loss, points",
     "exponent": "p of wd* ~ steps^-p",
     "exponent_drop": "size of p, raw wd minus normalized wd",
-    "restarts": "epochs to a level with restarts over those without",
+    "restarts": "epochs to a level of the error, with restarts over without",
 }
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One comparison: its kind (of ``KINDS``), what it is about, under which protocol."""
+    """One comparison.
+
+    Attributes:
+        kind: One of ``KINDS``.
+        of: Names of the optimizers that it is about.
+        where: The protocol, in words.
+        estimate: The number.
+        figure: The figure whose panels were compared; '' if the runs name none.
+    """
 
     kind: str
-    of: str
+    of: tuple[str, ...]
     where: str
     estimate: Estimate
     figure: str = ""
+
+    def row(self) -> dict[str, object]:
+        """Return it as a row of findings.csv."""
+        of = ", ".join(self.of)
+        found = {"figure": self.figure, "kind": self.kind, "of": of, "where": self.where}
+        return found | self.estimate.row()
+
+    def text(self, metric: str) -> list[str]:
+        """Return it as a row of text: what of whom, the number, n and what to know of it."""
+        subject = [self.figure.replace("figure", "Figure "), ", ".join(self.of), self.where]
+        first, second = self.of[0], self.of[-1]
+        known = {"metric": metric.replace("_", " "), "unit": units.difference(metric)}
+        what = KINDS[self.kind].format(first=first, second=second, **known)
+        form = units.form(metric) if "{unit}" in KINDS[self.kind] else ".2f"
+        number = [self.estimate.text(form), str(self.estimate.n), self.estimate.remark]
+        return [", ".join(filter(None, subject)), what, *number]
 
 
 def findings(measured: Sequence[Measured], points: pd.DataFrame) -> list[Finding]:
@@ -51,7 +74,7 @@ def findings(measured: Sequence[Measured], points: pd.DataFrame) -> list[Finding
     """
     known = [(_schedule(one), one.noise) for one in measured if one.noise]
     found = []
-    for figure, page in summary.pages(measured).items():
+    for figure, page in by_figure(measured).items():
         page = [replace(one, noise=one.noise or _shared(one, known)) for one in page]
         own = [*_rivals(page), *_schedules(page), *_budgets(page), *_restarts(page, points)]
         own.sort(key=lambda one: list(KINDS).index(one.kind))
@@ -65,154 +88,73 @@ def _shared(one: Measured, known: Sequence[tuple[str, Noise]]) -> Noise | None:
 
 
 def _schedule(one: Measured) -> str:
-    return str(one.panel.runs["schedule"].iloc[0])
-
-
-def table(found: Sequence[Finding]) -> pd.DataFrame:
-    """Return findings as rows: figure, kind, of, where, value, low, high, n, reason, note."""
-    numbers = ("value", "low", "high", "n", "reason", "note")
-    rows = [
-        {name: getattr(one, name) for name in ("figure", "kind", "of", "where")}
-        | {name: getattr(one.estimate, name) for name in numbers}
-        for one in found
-    ]
-    return pd.DataFrame(rows, columns=["figure", "kind", "of", "where", *numbers])
-
-
-def rows(found: Sequence[Finding], metric: str) -> Table:
-    """Return findings as text under a head: what of whom, the number, n and what to know of it."""
-    known = {"metric": metric.split("_")[1], "unit": units.difference(metric)}
-    body = [
-        [
-            _subject(one),
-            KINDS[one.kind].format(**known),
-            one.estimate.text(units.decimals(metric) if "{unit}" in KINDS[one.kind] else 2),
-            str(one.estimate.n),
-            one.estimate.reason or one.estimate.note,
-        ]
-        for one in found
-    ]
-    return [["", "number", "value", "n", "remark"], *body]
-
-
-def _subject(one: Finding) -> str:
-    return ", ".join(filter(None, [one.figure.replace("figure", "Figure "), one.of, one.where]))
-
-
-def _protocol(one: Measured, *free: str) -> tuple:
-    """What is held fixed when optimizers are compared, and not ``free``; decay goes with them."""
-    loose = ("optim", "convention", "decay", *free)
-    return tuple(
-        (name, str(value))
-        for name, value in one.panel.key.items()
-        if name not in loose and name.split(".")[0] not in loose
-    )
-
-
-def groups(page: Sequence[Measured], *free: str) -> Iterator[tuple[str, dict[str, list[Measured]]]]:
-    """Yield each protocol's panels by optimizer, and how a reader would call the protocol."""
-    found: dict[tuple, dict[str, list[Measured]]] = {}
-    for one in page:
-        panels = found.setdefault(_protocol(one, *free), {})
-        panels.setdefault(one.panel.optim, []).append(one)
-    for protocol, panels in found.items():
-        shown = [(k, v) for k, v in protocol if k in ("schedule", "epochs", "task")]
-        varying = {k for k, v in shown if len({dict(p).get(k) for p in found}) > 1}
-        words = [names.setting(k, v.removesuffix(".0")) for k, v in shown if k in varying]
-        yield ", ".join(words), panels
-
-
-def pairs(panels: Mapping[str, list[Measured]]) -> Iterator[tuple[str, Measured, Measured]]:
-    """Yield each L2 optimizer's one panel with its decoupled twin's."""
-    for optim, own in panels.items():
-        twin = panels.get(optim + "w", [])
-        if len(own) == len(twin) == 1:
-            yield f"{names.label(optim)}, {names.label(optim + 'w')}", own[0], twin[0]
-
-
-def _best(one: Measured) -> np.ndarray:
-    return draws(one.panel, compare.best_error, one.settings, one.noise)
-
-
-def _count(*measured: Measured) -> int:
-    return int(sum((one.panel.runs["status"] != MISSING).sum() for one in measured))
+    return str(one.panel.setting("schedule"))
 
 
 def _noted(estimate: Estimate, *measured: Measured) -> Estimate:
     """Say how many planned runs an estimate had to do without."""
-    missing = sum(len(one.panel.runs) for one in measured) - _count(*measured)
-    parts = [estimate.note] + [f"{missing} planned runs are missing"] * (missing > 0)
-    return replace(estimate, note="; ".join(filter(None, parts)))
+    missing = sum(len(one.panel.runs) - one.panel.done for one in measured)
+    return estimate.noted(f"{missing} planned runs are missing" if missing else "")
 
 
 def _rivals(page: Sequence[Measured]) -> Iterator[Finding]:
     """Compare L2 with decoupled decay under each protocol."""
-    for where, panels in groups(page):
-        for name, own, twin in pairs(panels):
-            best, n = (_best(own), _best(twin)), _count(own, twin)
-            for kind, contrast in (
-                ("best_difference", compare.difference),
-                ("gain", compare.gain),
-            ):
-                yield Finding(kind, name, where, _noted(contrast(*best, n), own, twin))
-            runs = own.panel.runs, twin.panel.runs
-            if all(len(equal_loss.usable(one)) for one in runs):
-                estimate = equal_loss.compare(*runs, own.settings.samples, (own.noise, twin.noise))
-                yield Finding("equal_loss", name, where, _noted(estimate, own, twin))
+    for where, panels in by_protocol(page):
+        for pair in twins(panels):
+            for kind, number in (("best_difference", compare.difference), ("gain", compare.gain)):
+                estimate = contrast(pair, compare.best_error, number)
+                yield Finding(kind, labels(*pair), where, _noted(estimate, *pair))
+            first, second = (one.panel.runs for one in pair)
+            if len(equal_loss.usable(first)) and len(equal_loss.usable(second)):
+                noise = pair[0].noise, pair[1].noise
+                estimate = equal_loss.compare(first, second, pair[0].settings.samples, noise)
+                yield Finding("equal_loss", labels(*pair), where, _noted(estimate, *pair))
 
 
 def _schedules(page: Sequence[Measured]) -> Iterator[Finding]:
     """Compare what a cosine gives to L2 and to decoupled decay."""
-    for where, panels in groups(page, "schedule"):
-        by_schedule: dict[str, dict[str, list[Measured]]] = {}
-        for one in (one for group in panels.values() for one in group):
-            schedule = by_schedule.setdefault(_schedule(one), {})
-            schedule.setdefault(one.panel.optim, []).append(one)
-        plain, cosine = (by_schedule.get(name, {}) for name in (CONSTANT, COSINE))
-        cosines = {name: pair for name, *pair in pairs(cosine)}
-        for name, *pair in pairs(plain):
-            if name in cosines:
-                four = (*pair, *cosines[name])
-                best = [_best(one) for one in four]
-                estimate = compare.difference_of_gains(best[:2], best[2:], _count(*four))
-                yield Finding("schedule_helps", name, where, _noted(estimate, *four))
+    for where, panels in by_protocol(page, "schedule"):
+        plain, cosine = (
+            {optim: [one for one in own if _schedule(one) == name] for optim, own in panels.items()}
+            for name in (CONSTANT, COSINE)
+        )
+        cosines = {labels(*pair): pair for pair in twins(cosine)}
+        for pair in twins(plain):
+            if labels(*pair) in cosines:
+                four = (*pair, *cosines[labels(*pair)])
+                estimate = contrast(four, compare.best_error, compare.difference_of_gains)
+                yield Finding("schedule_helps", labels(*pair), where, _noted(estimate, *four))
 
 
 def _budgets(page: Sequence[Measured]) -> Iterator[Finding]:
     """Fit how the best decay moves with the budget, raw and normalized."""
-    families: dict[tuple, list[Measured]] = {}
-    for one in page:
-        rest = _protocol(one, "epochs", "train_size", "task.train_size")
-        decay = str(one.panel.runs["decay"].iloc[0])
-        families.setdefault((one.panel.optim, rest, decay), []).append(one)
-    exponents: dict[tuple, dict[str, budget.Exponent]] = {}
-    for (optim, rest, decay), family in families.items():
-        if len({one.panel.runs["steps"].iloc[0] for one in family}) < 2:
-            continue
-        noise = [one.noise for one in family]
-        found = budget.exponent([one.panel for one in family], noise, family[0].settings)
-        exponents.setdefault((optim, rest), {})[decay] = found
-        where = ", ".join([value for name, value in rest if name == "task"] + [f"{decay} wd"])
-        estimate = _noted(found.estimate, *family)
-        yield Finding("exponent", names.label(optim), where, estimate)
-    for (optim, rest), by_decay in exponents.items():
+    free = ("epochs", "train_size", "task.train_size")
+    for (of, rest), own in grouped(page, lambda one: (labels(one), protocol(one, *free))).items():
+        task = [value for name, value in rest if name == "task"]
+        by_decay = {
+            decay: family
+            for decay, family in grouped(own, lambda one: str(one.panel.setting("decay"))).items()
+            if len({one.panel.setting("steps") for one in family}) > 1
+        }
+        for decay, family in by_decay.items():
+            estimate = _noted(budget.exponent(family), *family)
+            yield Finding("exponent", of, ", ".join([*task, f"{decay} wd"]), estimate)
         if {"raw", "normalized"} <= set(by_decay):
-            where = ", ".join(value for name, value in rest if name == "task")
             estimate = budget.drop(by_decay["raw"], by_decay["normalized"])
-            yield Finding("exponent_drop", names.label(optim), where, estimate)
+            yield Finding("exponent_drop", of, ", ".join(task), estimate)
 
 
 def _restarts(page: Sequence[Measured], points: pd.DataFrame) -> Iterator[Finding]:
     """Compare how soon a level is reached with restarts and without, each at its best cell."""
-    for where, panels in groups(page, "schedule", "epochs"):
-        for optim, group in panels.items():
+    for where, panels in by_protocol(page, "schedule", "epochs"):
+        for group in panels.values():
             by_schedule = {_schedule(one): one for one in group}
             if len(by_schedule) == len(group) and {COSINE, RESTARTS} <= set(by_schedule):
-                both = [by_schedule[COSINE], by_schedule[RESTARTS]]
-                seeds = [best_curve(one, points) for one in both]
-                if all(map(len, seeds)):
-                    estimate = speed.compare(*seeds, both[0].settings.samples)
-                    yield Finding("restarts", names.label(optim), where, _noted(estimate, *both))
+                both = by_schedule[COSINE], by_schedule[RESTARTS]
+                first, second = (best_curve(one, points) for one in both)
+                if len(first) and len(second):
+                    estimate = speed.compare(first, second, both[0].settings.samples)
+                    yield Finding("restarts", labels(both[0]), where, _noted(estimate, *both))
 
 
 def best_curve(one: Measured, points: pd.DataFrame) -> pd.DataFrame:

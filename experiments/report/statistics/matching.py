@@ -10,7 +10,7 @@ import pandas as pd
 from experiments.record.schema import FINISHED
 from experiments.report.data import coordinates
 from experiments.report.data.panels import Panel
-from experiments.report.data.units import decimals
+from experiments.report.data.units import form
 
 #: Two decays are the same when they differ by less than this, relatively.
 SAME = 0.01
@@ -27,13 +27,14 @@ class Match:
 
     def text(self) -> str:
         """Say in one line how far the two are apart over their matching runs."""
-        names = f"{self.second.name} at the cells of {self.first.name} (lr * wd = lambda)"
-        d = self.pairs["difference"]
-        places = decimals(self.value)
-        text = f"{names}: {len(d)} matching runs, mean difference {d.mean():+.{places}f}"
+        d, digits = self.pairs["difference"], form(self.value)
+        text = (
+            f"{self.second.name} at the cells of {self.first.name} (lr * wd = lambda): {len(d)} "
+            f"matching runs, mean difference {d.mean():+{digits}}"
+        )
         if len(d) > 1:
             half = 1.96 * d.std(ddof=1) / np.sqrt(len(d))
-            text += f" ± {half:.{places}f} (95 %), largest {d.abs().max():.{places}f}"
+            text += f" ± {half:{digits}} (95 %), largest {d.abs().max():{digits}}"
         return text
 
     def table(self) -> pd.DataFrame:

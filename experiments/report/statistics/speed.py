@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from experiments.report.statistics.estimate import Estimate, estimate, unidentified
+from experiments.report.statistics.estimate import Estimate, drawn, unidentified
+from experiments.report.statistics.resample import mean_curves
 
 #: The level is this much above the lowest error that both reach, so that noise does not hide it.
 SLACK = 1.02
@@ -16,9 +17,8 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, samples: int) -> Estimate
         L = 1.02 \max_i \min_t \bar e_i(t)
 
     with :math:`\bar e` the mean over seeds: L is, but for 2 %, the lowest error that both reach. A
-    ratio below 1 says that the second is sooner. Times are those of evaluations. The bootstrap
-    draws seeds with replacement, the same for both when both have the same, as these share weights
-    and batches, widens their deviations by sqrt(n / (n - 1)), and finds L anew.
+    ratio below 1 says that the second is sooner. Times are those of evaluations. Each sample of the
+    bootstrap finds L anew.
 
     Args:
         first: Points of the runs of one setting: seed, epoch, test_error.
@@ -29,30 +29,13 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, samples: int) -> Estimate
     tables = [table.dropna(axis=1) for table in tables]
     if any(table.empty for table in tables):
         return unidentified("no evaluations that all seeds share")
-    n = sum(map(len, tables))
     paired = list(tables[0].index) == list(tables[1].index)
-    generator = np.random.default_rng(0)
-    picks = [generator.integers(len(t), size=(samples, len(t))) for t in tables]
-    if paired:
-        picks[1] = picks[0]
-    several = min(map(len, tables)) > 1
-    curves = [
-        _means(t.to_numpy(), p if several else p[:0]) for t, p in zip(tables, picks, strict=True)
-    ]
+    curves = mean_curves(*(table.to_numpy() for table in tables), samples, paired=paired)
     level = SLACK * np.maximum(*(curve.min(1) for curve in curves))
-    times = [
+    first_time, second_time = (
         table.columns.to_numpy(float)[(curve <= level[:, None]).argmax(1)]
         for table, curve in zip(tables, curves, strict=True)
-    ]
-    logs = estimate(np.log(times[1] / times[0]), n)
-    note = f"to {level[0]:.3g} %: {times[1][0]:g} against {times[0][0]:g} epochs"
-    value, low, high = np.exp([logs.value, logs.low, logs.high])
-    return Estimate(value, low, high, n, note="; ".join(filter(None, [note, logs.note])))
-
-
-def _means(errors: np.ndarray, picks: np.ndarray) -> np.ndarray:
-    """Mean curve of errors (seeds, times), then of each resampling, shape (1 + S, times)."""
-    mean = errors.mean(0)
-    n = len(errors)
-    moved = (errors[picks].mean(1) - mean) * np.sqrt(n / max(n - 1, 1))
-    return np.concatenate([mean[None], mean + moved])
+    )
+    note = f"to {level[0]:.3g} %: {second_time[0]:g} against {first_time[0]:g} epochs"
+    logs = drawn(np.log(second_time / first_time), note=note)
+    return logs.resolved(sum(map(len, tables))).mapped(np.exp)

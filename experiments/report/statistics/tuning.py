@@ -1,18 +1,18 @@
-"""How easy a method is to tune: statistics of the whole table, in the manner of ``stats``."""
+"""How easy a method is to tune: statistics of the whole table, in the manner of ``decoupling``."""
 
 import functools
 import math
 
 import numpy as np
-import pandas as pd
 
 from experiments.report.data.surface import Surface
-from experiments.report.statistics.decoupling import TIE, Result, as_surface
+from experiments.report.statistics.decoupling import TIE
+from experiments.report.statistics.estimate import Estimate, drawn
 
 DRAWS = np.arange(1, 31)
 
 
-def near_share(table: pd.DataFrame | Surface, near: float = 0.5) -> Result:
+def near_share(s: Surface, near: float = 0.5) -> Estimate:
     r"""Share of the table's cells whose error is within ``near`` of the best, in [0, 1].
 
     .. math:: |\{c : e(c) \le e^* + \text{near}\}| \,/\, |\{c\}|
@@ -20,8 +20,7 @@ def near_share(table: pd.DataFrame | Surface, near: float = 0.5) -> Result:
     Cells that diverged or are bounds are in the denominator, missing ones in neither. Not
     identified for fewer than two cells.
     """
-    s = as_surface(table)
-    known = np.where(np.isnan(s.known), np.inf, s.known)
+    known = s.known
     best, cells = known.min((1, 2), keepdims=True), (~np.isnan(s.error)).sum((1, 2))
     count = ((known <= best + near + TIE) & np.isfinite(known)).sum((1, 2))
     values = np.where((cells > 1) & (count > 0), count / np.maximum(cells, 1), np.nan)
@@ -29,10 +28,10 @@ def near_share(table: pd.DataFrame | Surface, near: float = 0.5) -> Result:
     low = s.bound & (s.error[0] < best[0] + near)
     note = f"{count[0]} of {cells[0]} cells"
     note += f"; a lower bound: {low.sum()} clipped cells may be among them" if low.any() else ""
-    return Result(values, reason, note)
+    return drawn(values, reason, note)
 
 
-def one_pass_regret(table: pd.DataFrame | Surface) -> Result:
+def one_pass_regret(s: Surface) -> Estimate:
     r"""Regret, in points, of tuning lr at some wd, then wd at that lr, and stopping there.
 
     .. math:: \text{mean over columns } w \text{ of } \; \min_{w'} e(l_w, w') - e^*, \quad
@@ -41,8 +40,7 @@ def one_pass_regret(table: pd.DataFrame | Surface) -> Result:
     A start is any column, wd = 0 included, that has at least one value (a column of bounds and
     diverged cells says nothing about lr). Not identified with one row or one column.
     """
-    s = as_surface(table)
-    known = np.where(np.isnan(s.known), np.inf, s.known)
+    known = s.known
     start = np.isfinite(known.min(1))
     found = np.take_along_axis(known.min(2), known.argmin(1), 1)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -51,10 +49,10 @@ def one_pass_regret(table: pd.DataFrame | Surface) -> Result:
     enough = min(known.shape[1:]) > 1 and bool(start[0].any())
     reason = "" if enough else "one pass needs two rows and two columns"
     note = f"mean over {start[0].sum()} of {known.shape[2]} starts"
-    return Result(values if enough else np.full(len(values), np.nan), reason, note)
+    return drawn(values if enough else np.full(len(values), np.nan), reason, note)
 
 
-def expected_best(table: pd.DataFrame | Surface, draws: np.ndarray = DRAWS) -> np.ndarray:
+def expected_best(s: Surface, draws: np.ndarray = DRAWS) -> np.ndarray:
     r"""Expected lowest error among k cells drawn at random without replacement.
 
     With the N errors in ascending order :math:`e_{(1)} \le \dots \le e_{(N)}`,
@@ -66,7 +64,6 @@ def expected_best(table: pd.DataFrame | Surface, draws: np.ndarray = DRAWS) -> n
     Returns:
         Shape (S, len(draws)), in the errors' unit; NaN where k exceeds N or all cells diverged.
     """
-    s = as_surface(table)
     there = ~np.isnan(s.error[0])
     errors = np.sort(s.pessimistic[:, there], axis=1)
     size = errors.shape[1]
@@ -93,9 +90,8 @@ def _log_choose(n: np.ndarray | int, k: int) -> np.ndarray:
     return gamma(np.asarray(n) + 1.0) - gamma(k + 1.0) - gamma(np.asarray(n) - k + 1.0)
 
 
-def best_of(table: pd.DataFrame | Surface, draws: int = 10) -> Result:
+def best_of(s: Surface, draws: int = 10) -> Estimate:
     """``expected_best`` of one number of draws, in the errors' unit."""
-    s = as_surface(table)
     values = expected_best(s, np.array([draws]))[:, 0]
     n = int((~np.isnan(s.error[0])).sum())
     loose = int((s.bound | np.isinf(s.error[0])).sum())
@@ -105,10 +101,10 @@ def best_of(table: pd.DataFrame | Surface, draws: int = 10) -> Result:
     if not np.isfinite(values[0]):
         few = n < draws
         reason = f"the table has {n} cells, fewer than {draws}" if few else "all cells diverged"
-    return Result(values, reason, note)
+    return drawn(values, reason, note)
 
 
-def interaction_share(table: pd.DataFrame | Surface, tolerance: float = 2.0) -> Result:
+def interaction_share(s: Surface, tolerance: float = 2.0) -> Estimate:
     r"""Part of the error's variance that no sum f(log lr) + g(log wd) explains, in [0, 1].
 
     .. math:: \min_{f, g} \sum_{basin} (e - f(lr) - g(wd))^2 \Big/ \sum_{basin} (e - \bar e)^2
@@ -118,22 +114,20 @@ def interaction_share(table: pd.DataFrame | Surface, tolerance: float = 2.0) -> 
     apart. Run noise is interaction too, so small shares are upper bounds. Not identified with fewer
     than three degrees of freedom, or on a plateau.
     """
-    s = as_surface(table)
     known, n = s.known[0], len(s.error)
     with np.errstate(invalid="ignore"):
-        best = np.nanmin(known) if np.isfinite(known).any() else np.nan
-        basin = (known - best < tolerance - TIE) & ~s.zero[None, :]
+        basin = (known - known.min(initial=np.inf) < tolerance - TIE) & ~s.zero[None, :]
     row, column = np.nonzero(basin)
     design = np.hstack([row[:, None] == np.unique(row), column[:, None] == np.unique(column)])
     rank = int(np.linalg.matrix_rank(design)) if len(row) else 0
     freedom = len(row) - rank
     note = f"{len(row)} cells, {freedom} degrees of freedom"
     if freedom < 3 or len(np.unique(row)) < 2 or len(np.unique(column)) < 2:
-        return Result(np.full(n, np.nan), f"a basin of {len(row)} cells is too small", note)
+        return drawn(np.full(n, np.nan), f"a basin of {len(row)} cells is too small", note)
     errors = s.error[:, row, column]
     left = errors - errors @ (design @ np.linalg.pinv(design.astype(float))).T
     total = np.square(errors - errors.mean(1, keepdims=True)).sum(1)
     with np.errstate(invalid="ignore", divide="ignore"):
         values = np.where(total > TIE, np.square(left).sum(1) / total, np.nan)
     reason = "" if np.isfinite(values[0]) else "the basin is a plateau"
-    return Result(values, reason, note)
+    return drawn(values, reason, note)

@@ -7,8 +7,8 @@ import pytest
 from experiments.errors import UserError
 from experiments.record import tables
 from experiments.report.data import curves
+from experiments.report.pages.settings import Settings
 from experiments.report.pages.sweep import analyze
-from experiments.report.statistics.measure import Settings
 from tests.report.report_data import run, write_runs
 
 HEAD = ",".join(curves.COLUMNS)

@@ -7,7 +7,8 @@ from experiments.record import tables
 from experiments.report.data import paper
 from experiments.report.data.frames import frame
 from experiments.report.data.panels import panels
-from experiments.report.statistics.measure import Settings, measure
+from experiments.report.statistics.measure import measure
+from experiments.report.statistics.settings import Settings
 
 CELLS = Path(__file__).parents[3] / "results" / "paper" / "runs.csv"
 CELL = {
@@ -78,9 +79,9 @@ def test_figure_2_has_the_decoupling_computed_independently(
     figure2, optim, slope, correlation, cost
 ):
     one = figure2[optim]
-    assert one.row("ridge_slope").value == pytest.approx(slope, abs=0.1)
-    assert one.row("top10_correlation").value == pytest.approx(correlation, abs=0.1)
-    assert one.row("freezing_cost").value == pytest.approx(cost, abs=0.05)
+    assert one.estimates["ridge_slope"].value == pytest.approx(slope, abs=0.1)
+    assert one.estimates["top10_correlation"].value == pytest.approx(correlation, abs=0.1)
+    assert one.estimates["freezing_cost"].value == pytest.approx(cost, abs=0.05)
 
 
 def test_noise_of_a_run_in_figure_2_is_about_an_eighth_of_a_point(figure2):
@@ -90,12 +91,12 @@ def test_noise_of_a_run_in_figure_2_is_about_an_eighth_of_a_point(figure2):
 
 def test_intervals_tell_coupled_from_decoupled_in_figure_2(figure2):
     for optim, decoupled in (("sgd", False), ("sgdw", True), ("adam", False), ("adamw", True)):
-        row = figure2[optim].row("ridge_slope")
-        assert (row["low"] <= 0 <= row["high"]) == decoupled, optim
+        slope = figure2[optim].slope
+        assert (slope.low <= 0 <= slope.high) == decoupled, optim
 
 
 def test_cost_of_freezing_sgd_says_that_it_rests_on_bounds(figure2):
-    assert "a lower bound: in 3" in figure2["sgd"].row("freezing_cost").note
+    assert "a lower bound: in 3" in figure2["sgd"].estimates["freezing_cost"].note
 
 
 def test_bounds_of_the_paper_stay_bounds():

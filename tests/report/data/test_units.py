@@ -1,10 +1,11 @@
 import pytest
 
 from experiments.report.data.panels import panels
-from experiments.report.pages import readme, summary
+from experiments.report.pages import sections
 from experiments.report.pages.request import report
 from experiments.report.statistics import findings, matching
-from experiments.report.statistics.measure import Settings, measure
+from experiments.report.statistics.measure import measure
+from experiments.report.statistics.settings import Settings
 from tests.report.report_data import LRS, frame, sweep, valley, write_runs
 
 
@@ -19,12 +20,12 @@ def measured(rows, metric):
 
 
 def test_a_loss_stands_in_nats_and_bits_and_an_error_in_percent():
-    head, row = summary.cells_table(measured(loss_rows(sd=0.0), "test_loss"))
+    head, row = sections.best_cells(measured(loss_rows(sd=0.0), "test_loss"))
     best = dict(zip(head, row, strict=True))
     nats = float(best["best test loss"].split(" ")[0])
     assert float(best["in bits"]) == pytest.approx(nats * 1.4427, abs=1e-3)
     assert len(best["best test loss"].split(" ")[0]) == len("0.123")
-    head, row = summary.cells_table(measured(loss_rows(sd=0.0), "test_error"))
+    head, row = sections.best_cells(measured(loss_rows(sd=0.0), "test_error"))
     assert "in bits" not in head
     assert row[1].split(" ")[0].count(".") == 1
     assert len(row[1].split(" ")[0].split(".")[1]) == 2
@@ -34,12 +35,13 @@ def test_the_unit_of_a_difference_is_that_of_the_metric():
     both = loss_rows(optim="adam", convention="l2") + loss_rows(optim="adamw")
     for metric, unit, places in (("test_loss", "nats", 3), ("test_error", "points", 2)):
         page = measured(both, metric)
-        text = readme.readme("toy", page, frame(both), {})
+        text = sections.explained(page[0].settings).markdown()
         assert f"mean loss, in {unit}, of keeping" in text
         found = findings.findings(page, frame(both)[["id"]].assign(epoch=0.0, test_error=0.0))
-        numbers = {row[1]: row[2] for row in findings.rows(found, metric)[1:]}
-        word = metric.split("_")[1]
-        value = numbers[f"second's best {word} minus the first's, {unit}"]
+        (table,) = sections.comparisons(found, metric).tables
+        numbers = {row[1]: row[2] for row in table[1:]}
+        word = metric.replace("_", " ")
+        value = numbers[f"AdamW minus Adam + L2, best {word}, {unit}"]
         assert len(value.split(" ")[0].split(".")[1]) == places
 
 

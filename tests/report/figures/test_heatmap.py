@@ -5,15 +5,16 @@ from matplotlib.figure import Figure
 
 from experiments.report.data import names
 from experiments.report.data.panels import panels
-from experiments.report.figures import heatmap, picture, style
-from experiments.report.statistics.measure import Settings, measure
+from experiments.report.figures import heatmap, panel_axes, style
+from experiments.report.statistics.measure import measure
+from experiments.report.statistics.settings import Settings
 from tests.report.report_data import LRS, WDS, frame, run, sweep, valley
 
 
 def drawn(rows, axis="typed", planned=None, **options):
     (panel,) = panels(frame(rows), "test_error", planned)
     ax = Figure().subplots()
-    return heatmap.heatmap(panel.cells, axis=axis, ax=ax, **options), panel.cells
+    return panel_axes.heatmap(panel.cells, axis=axis, ax=ax, **options), panel.cells
 
 
 def marks(ax, gid):
@@ -32,7 +33,7 @@ def test_ten_best_are_ringed_and_the_best_has_the_star():
 
 def test_wd_zero_is_a_column_apart():
     ax, cells = drawn(sweep())
-    boxes = heatmap.layout(cells, "typed")
+    boxes = panel_axes.layout(cells, "typed")
     zero = (cells.wd == 0).to_numpy()
     assert boxes[zero, 1].max() < boxes[~zero, 0].min()
     assert [label.get_text() for label in ax.get_xticklabels()][-1] == "0"
@@ -40,7 +41,7 @@ def test_wd_zero_is_a_column_apart():
 
 def test_no_decay_is_at_the_far_end_of_the_averaging_time():
     ax, cells = drawn(sweep(), axis="timescale")
-    boxes = heatmap.layout(cells, "timescale")
+    boxes = panel_axes.layout(cells, "timescale")
     zero = (cells.wd == 0).to_numpy()
     assert boxes[zero, 0].min() > boxes[~zero, 1].max()
     assert ax.get_xticklabels()[-1].get_text() == r"$\infty$"
@@ -48,14 +49,14 @@ def test_no_decay_is_at_the_far_end_of_the_averaging_time():
 
 def test_another_convention_shears_the_rows():
     _, cells = drawn(sweep(lrs=LRS))
-    boxes = heatmap.layout(cells, "torch_wd")
+    boxes = panel_axes.layout(cells, "torch_wd")
     left = [boxes[((cells.lr == lr) & (cells.wd > 0)).to_numpy(), 0].min() for lr in LRS]
     assert np.diff(left) == pytest.approx(-np.ones(8))
 
 
 def test_boxes_of_a_row_touch_and_do_not_overlap():
     _, cells = drawn(sweep(wds=(0.0, 1e-4, 3e-4, 1e-3, 1e-2)))
-    boxes = heatmap.layout(cells, "typed")[(cells.lr == cells.lr.min()) & (cells.wd > 0)]
+    boxes = panel_axes.layout(cells, "typed")[(cells.lr == cells.lr.min()) & (cells.wd > 0)]
     assert boxes[1:, 0] == pytest.approx(boxes[:-1, 1])
 
 
@@ -87,14 +88,14 @@ def test_bounds_have_the_colour_above_the_scale_and_are_not_ringed():
 
 def test_one_terrible_cell_does_not_flatten_the_scale():
     cells = pd.DataFrame({"test_error": [*np.linspace(40, 45, 20), 90.0]})
-    norm = heatmap.scale([cells.assign(status="finished", bound="")], "test_error")
+    norm = panel_axes.scale([cells.assign(status="finished", bound="")], "test_error")
     assert (norm.vmin, norm.vmax) == (40, pytest.approx(45, abs=1))
 
 
 def test_a_frame_that_still_has_seeds_is_refused():
     cells = pd.DataFrame({"lr": [1, 1], "wd": [1, 1]})
     with pytest.raises(ValueError, match="average over seeds first"):
-        heatmap.heatmap(cells, ax=Figure().subplots())
+        panel_axes.heatmap(cells, ax=Figure().subplots())
 
 
 def page(*sweeps):
@@ -104,7 +105,7 @@ def page(*sweeps):
 
 def test_panels_of_a_page_share_one_scale_and_their_titles_name_optimizer_and_slope():
     measured = page(sweep(optim="adam", convention="l2"), sweep(valley(-1.0), lrs=LRS))
-    figure = picture.heatmaps(picture.arrange(measured))
+    figure = heatmap.heatmaps(heatmap.arrange(measured))
     left, right = figure.axes[:2]
     assert left.collections[0].norm is right.collections[0].norm
     assert [ax.get_title() for ax in (left, right)] == ["Adam + L2", "AdamW"]
@@ -120,7 +121,7 @@ def test_ridge_is_drawn_in_the_colour_of_the_optimizer_and_not_without_a_slope()
     measured = page(
         sweep(valley(-1.0), lrs=LRS, wds=WDS), sweep(lambda lr, wd: 9 - wd, optim="adam")
     )
-    figure = picture.heatmaps(picture.arrange(measured))
+    figure = heatmap.heatmaps(heatmap.arrange(measured))
     assert not len(marks(figure.axes[0], "ridge"))
     (ridge,) = [line for line in figure.axes[1].lines if line.get_gid() == "ridge"]
     assert ridge.get_color() == style.colour("adamw")
@@ -129,7 +130,7 @@ def test_ridge_is_drawn_in_the_colour_of_the_optimizer_and_not_without_a_slope()
 
 def test_pages_are_arranged_as_the_paper_does():
     def titles(measured):
-        return [[one and one.panel.name for one in row] for row in picture.arrange(measured)]
+        return [[one and one.panel.name for one in row] for row in heatmap.arrange(measured)]
 
     few = {"lrs": LRS[:2], "wds": WDS[:2], "seeds": [0]}
     four = page(*(sweep(optim=optim, **few) for optim in ("adamw", "sgd", "adam", "sgdw")))
@@ -149,7 +150,7 @@ def test_settings_that_a_schedule_brings_with_it_open_no_rows():
             for schedule, factor in brought.items()
         )
     )
-    rows = [[one.panel.name for one in row] for row in picture.arrange(measured)]
+    rows = [[one.panel.name for one in row] for row in heatmap.arrange(measured)]
     assert rows == [
         [f"{optim}, {schedule}" for schedule in brought] for optim in ("Adam + L2", "AdamW")
     ]
@@ -157,7 +158,7 @@ def test_settings_that_a_schedule_brings_with_it_open_no_rows():
 
 def test_a_picture_drawn_twice_has_the_same_bytes():
     measured = page(sweep())
-    first, second = (picture.render(picture.heatmaps(picture.arrange(measured))) for _ in "ab")
+    first, second = (style.render(heatmap.heatmaps(heatmap.arrange(measured))) for _ in "ab")
     assert first == second
     assert b"<dc:date>" not in first["svg"]
 

@@ -7,11 +7,13 @@ import pytest
 
 from experiments.errors import UserError
 from experiments.report.data.panels import panels
-from experiments.report.figures import picture
+from experiments.report.figures import style
+from experiments.report.figures.kinds import kinds
 from experiments.report.pages.request import report
+from experiments.report.pages.settings import Settings
 from experiments.report.pages.sweep import analyze
 from experiments.report.statistics.matching import match, matches
-from experiments.report.statistics.measure import FIGURES, Settings, measure
+from experiments.report.statistics.measure import measure
 from tests.report.report_data import LRS, WDS, frame, run, sweep, valley, write_runs
 
 ROOT = Path(__file__).parents[3]
@@ -42,7 +44,7 @@ def toy(tmp_path):
 @pytest.fixture
 def no_pictures(monkeypatch):
     """Skip the drawing, which takes most of the time, where a test is not about it."""
-    monkeypatch.setattr(picture, "render", lambda figure: {"png": b"", "svg": b""})
+    monkeypatch.setattr(style, "render", lambda figure: {"png": b"", "svg": b""})
 
 
 def snapshot(folder):
@@ -307,7 +309,7 @@ def test_noise_is_lent_by_panels_of_the_same_task_and_if_possible_schedule():
         assert measured.noise.sd == pytest.approx(sd, rel=0.3)
 
 
-@pytest.mark.parametrize("kind", FIGURES)
+@pytest.mark.parametrize("kind", kinds())
 @pytest.mark.parametrize("status", ["finished", "diverged"])
 def test_every_kind_of_picture_is_drawn_or_left_out_from_the_first_run_on(tmp_path, kind, status):
     lost = {} if status == "finished" else {"test_error": None, "test_loss": None}
@@ -338,7 +340,7 @@ def test_findings_are_a_table_and_a_section(toy, no_pictures):
     made = analyze("toy", settings=QUICK, **toy)
     found = pd.read_csv(toy["results_dir"] / "toy" / "findings.csv")
     assert set(found.kind) >= {"best_difference", "gain"}
-    assert "second's best error minus the first's" in made.text
+    assert "AdamW minus Adam + L2, best test error, points" in made.text
     assert "## Comparisons" in (toy["results_dir"] / "toy" / "README.md").read_text()
 
 

@@ -11,9 +11,9 @@ import pytest
 from experiments.errors import UserError
 from experiments.record import tables
 from experiments.report.data import frames, probes
-from experiments.report.figures import factors, probe_panels
-from experiments.report.pages import why
-from experiments.report.statistics import claims, shares
+from experiments.report.figures import decay_shares, loss_scale
+from experiments.report.pages import why, why_page
+from experiments.report.statistics import factors, shares, why_claims
 from tests.report.probe_data import row, run_of
 from tests.report.report_data import run, write_runs
 
@@ -122,7 +122,9 @@ def test_what_answers_to_the_rate_is_told_apart():
 
 
 def test_the_claims_are_judged_by_what_the_table_says():
-    ruled = claims.rulings(shares.per_run(shares.looks(everything(("modular", "cifar10_small")))))
+    runs = shares.per_run(shares.looks(everything(("modular", "cifar10_small"))))
+    rulings = why_claims.rulings(runs)
+    ruled = why_claims.frame(rulings)
     found = ruled[ruled["task"] == "modular"].set_index(["optim", "claim"])["verdict"]
     assert found["adam", "weights decay unevenly"] == "holds"
     assert found["adam", "as one over √v"] == "holds"
@@ -132,14 +134,15 @@ def test_the_claims_are_judged_by_what_the_table_says():
     assert found["adamw", "layers turn at the rate of equilibrium"] == "holds"
     assert found["adam", "layers turn at the rate of equilibrium"] == "does not hold"
     assert found["torch_adamw", "in proportion to the rate"] == "holds"
-    rows = claims.shown(ruled)
-    assert len(rows) == len(claims.CLAIMS) + 1
+    rows = why_page.claim_rows(rulings)
+    assert len(rows) == len(why_claims.CLAIMS) + 1
     assert {len(line) for line in rows} == {8}
-    assert "not defined" not in str(rows)
+    assert "not identified" not in str(rows)
 
 
 def test_one_seed_resolves_nothing_and_a_missing_optimizer_is_said():
-    one = claims.rulings(shares.per_run(shares.looks(everything(seeds=(0,), optims=("adam",)))))
+    runs = shares.per_run(shares.looks(everything(seeds=(0,), optims=("adam",))))
+    one = why_claims.frame(why_claims.rulings(runs))
     assert set(one["verdict"]) == {"not resolved"}
     assert set(one[one["optim"] == "adamw"]["reason"]) == {"no run, or not defined in one"}
 
@@ -147,7 +150,7 @@ def test_one_seed_resolves_nothing_and_a_missing_optimizer_is_said():
 def test_the_pictures_draw_every_optimizer_and_scale_to_eta():
     rows = everything(seeds=(0,))
     looks = shares.looks(rows)
-    figure = probe_panels.picture(rows, looks, shares.per_run(looks))
+    figure = decay_shares.picture(rows, looks, shares.per_run(looks))
     axes = figure.axes
     assert len(axes) == 6
     assert [label.get_text() for label in axes[0].get_yticklabels()] == ["up", "norm"]
@@ -237,7 +240,7 @@ def test_thresholds_move_with_the_scale_of_the_loss_or_do_not():
     assert slopes["adam", 1e-8] == pytest.approx(1)
     assert slopes["adamw", 1e-8] == pytest.approx(0)
     assert np.isnan(slopes["adam", 1e-4])
-    rows = factors.scale_rows(found)
+    rows = why_page.scale_rows(found)
     assert rows[1:] == [
         ["Adam + L2", "1e-08", "0.0001", "0.001", "0.01", "1.00"],
         ["Adam + L2", "0.0001", "none", "none", "none", "-"],
@@ -250,11 +253,11 @@ def test_a_threshold_at_the_edge_of_the_grid_is_a_bound_and_no_part_of_the_slope
     found = factors.thresholds(frame(rows))
     assert found["at_edge"].all()
     assert np.isnan(factors.by_scale(found))
-    assert factors.scale_rows(found)[1][2] == "≤ 0.001"
+    assert why_page.scale_rows(found)[1][2] == "≤ 0.001"
 
 
 def test_the_lines_of_the_loss_scale_are_told_apart_by_colour_and_dash():
-    figure = factors.scale_picture(factors.thresholds(frame(scaled_runs())))
+    figure = loss_scale.figure(factors.thresholds(frame(scaled_runs())))
     lines = {line.get_label(): line for line in figure.axes[0].lines}
     assert len(lines) == 3
     by_dash = {line.get_linestyle() for name, line in lines.items() if "1e-08" in name}
@@ -267,7 +270,7 @@ def test_the_arms_are_counted():
     rows += [run(optim="adam_l2_m", wd=1e-3, test_error=5.5, **{"optim.eps": 1e-8})]
     gone = dict.fromkeys(("test_error", "test_loss", "train_error", "train_loss"))
     rows += [run(optim="adam_l2_m", wd=1e-2, status="diverged", **gone, **{"optim.eps": 1e-8})]
-    assert factors.arm_rows(factors.arms(frame(rows)))[1:] == [
+    assert why_page.arm_rows(factors.arms(frame(rows)))[1:] == [
         ["Adam + L2", "1e-08", "5.00", "0.001", "0.001", "1 of 2", "0 of 2", "-"],
         ["Adam, L2 in m only", "1e-08", "5.50", "0.001", "0.001", "1 of 2", "1 of 2", "-"],
     ]
@@ -289,7 +292,7 @@ def test_the_arms_whose_decay_moves_are_told_from_those_whose_decay_stays():
     assert found["slope"].to_dict() == pytest.approx(
         {"adam": -1, "adam_l2_v": np.nan, "adamw": 0}, nan_ok=True
     )
-    text = factors.arm_verdict(found.reset_index())
+    text = why_page.arm_verdict(found.reset_index())
     assert "come Adam + L2 / AdamW; Adam, L2 in v only does not." in text
     assert "or faster under Adam + L2;" in text
     assert "or not at all, under AdamW; the cells do not say of Adam, L2 in v only." in text

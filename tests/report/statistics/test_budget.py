@@ -1,14 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from experiments.report.data.panels import panels
+from experiments.report.data.surface import surface
 from experiments.report.statistics import budget
-from experiments.report.statistics.bootstrap import Noise
-from experiments.report.statistics.measure import Settings
-from tests.report.report_data import cells, frame, run
+from experiments.report.statistics.noise import Noise
+from tests.report.report_data import cells, run
+from tests.report.sweep_data import measured
 
 WDS = 2.0 ** np.arange(-8, 9)
-QUICK = Settings(samples=200)
 
 
 def budgets(power, steps=(100, 400, 1600), lrs=(0.5, 1.0), wds=WDS, at=0.0):
@@ -20,51 +21,50 @@ def budgets(power, steps=(100, 400, 1600), lrs=(0.5, 1.0), wds=WDS, at=0.0):
         for wd in wds
         for error in [0.2 * (np.log2(wd) - at + power * np.log2(n / 400))]
     ]
-    return panels(frame(rows), "test_error")
+    return measured(rows)
 
 
-def fitted(found, settings=QUICK, noise=None):
-    return budget.exponent(found, [noise] * len(found), settings)
+def fitted(family, noise=None):
+    return budget.exponent([replace(one, noise=noise) for one in family])
 
 
 @pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
 def test_an_exact_power_law_has_its_exponent(power):
     found = fitted(budgets(power))
-    assert found.estimate.value == pytest.approx(power)
-    assert list(found.points.best) == pytest.approx([(n / 400) ** -power for n in (100, 400, 1600)])
-    assert np.isnan(found.estimate.low)
-    assert "no interval" in found.estimate.note
-    assert found.estimate.n == 3 * 2 * len(WDS)
+    assert found.value == pytest.approx(power)
+    assert np.isnan(found.low)
+    assert "no interval" in found.note
+    assert found.n == 3 * 2 * len(WDS)
 
 
 def test_noise_gives_an_interval_around_the_exponent():
-    found = fitted(budgets(0.5), noise=Noise(0.1, "a guess")).estimate
+    found = fitted(budgets(0.5), noise=Noise(0.1, "a guess"))
     assert found.low < 0.5 < found.high
     assert found.high - found.low > 0.05
 
 
 def test_the_best_decay_is_the_geometric_mean_over_learning_rates():
     table = cells(lambda lr, wd: 5 + 0.1 * (wd - lr) ** 2, [1.0, 4.0], WDS)
-    assert budget.best_decay(table) == pytest.approx([1.0])
+    assert budget.best_decay(surface(table)).value == pytest.approx(1.0)
 
 
 def test_a_row_whose_minimum_is_at_the_edge_is_left_out():
     table = cells(lambda lr, wd: 5 + 0.1 * abs(wd - (1 if lr == 0 else 9)), [1.0, 4.0], WDS)
-    assert budget.best_decay(table) == pytest.approx([1.0])
+    assert budget.best_decay(surface(table)).value == pytest.approx(1.0)
     edge = cells(lambda lr, wd: 5 - 0.1 * wd, [1.0], WDS)
-    assert np.isnan(budget.best_decay(edge)).all()
+    assert budget.best_decay(surface(edge)).reason
 
 
 def test_a_budget_off_the_grid_is_left_out_and_two_are_needed():
     found = fitted(budgets(1.0, steps=(100, 400, 400 * 2**12)))
-    assert found.estimate.value == pytest.approx(1.0)
-    assert found.estimate.note.startswith("2 of 3 budgets")
+    assert found.value == pytest.approx(1.0)
+    assert found.note.startswith("2 of 3 budgets")
     lone = fitted(budgets(1.0, steps=(400, 400 * 2**12)))
-    assert lone.estimate.reason.startswith("1 of 2 budgets have a best wd inside the grid")
+    assert lone.reason.startswith("1 of 2 budgets have a best wd inside the grid")
 
 
 def test_drop_is_the_difference_of_the_exponents_sizes():
-    raw, normalized = fitted(budgets(0.5)), fitted(budgets(-0.25, steps=(100, 1600, 25600)))
+    raw, normalized = budgets(0.5), budgets(-0.25, steps=(100, 1600, 25600))
     assert budget.drop(raw, normalized).value == pytest.approx(0.25)
-    lone = fitted(budgets(1.0, steps=(400,)))
+    lone = budgets(1.0, steps=(400,))
     assert budget.drop(raw, lone).reason.startswith("normalized wd: 1 of 1 budgets")

@@ -9,7 +9,8 @@ from experiments.record import tables
 from experiments.report.data import frames
 from experiments.report.data.panels import panels
 from experiments.report.statistics import counterpart
-from experiments.report.statistics.measure import Settings, measure
+from experiments.report.statistics.measure import measure
+from experiments.report.statistics.settings import Settings
 from tests.report.report_data import frame, run, sweep, valley
 
 RESULTS = Path(__file__).parents[3] / "results"
@@ -45,7 +46,7 @@ def test_every_panel_of_figure_1_finds_the_one_of_its_schedule():
         for optim in ("adam", "adamw")
         for schedule in ("constant", "step", "cosine")
     ]
-    assert found[-1].statistics.loc["ridge_slope", "value"] == pytest.approx(-0.0182, abs=1e-4)
+    assert found[-1].statistics["ridge_slope"].value == pytest.approx(-0.0182, abs=1e-4)
 
 
 def test_budgets_are_matched_by_rank_and_imagenet_stands_beside_none():
@@ -62,7 +63,7 @@ def test_budgets_are_matched_by_rank_and_imagenet_stands_beside_none():
         (120.0, 400.0),
     ] * 2
     assert {p.theirs.key["task"] for p in found} == {"cifar10"}
-    assert all(len(p.statistics) == len(set(p.statistics.index)) for p in found)
+    assert all("ridge_slope" in pair.statistics for pair in found)
 
 
 def test_where_one_side_has_more_budgets_the_least_stand_beside_the_least():

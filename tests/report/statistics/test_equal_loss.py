@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from experiments.report.statistics import equal_loss
-from experiments.report.statistics.bootstrap import Noise
+from experiments.report.statistics.noise import Noise
 from tests.report.report_data import frame, run
 
 
@@ -91,16 +91,3 @@ def test_a_method_that_failed_in_all_its_cells_identifies_nothing():
     losses = np.exp(np.linspace(-4, 0, 9))
     found = equal_loss.compare(method(losses, bend), method(losses, lambda x: 90.0), 10)
     assert found.reason == "a method has no cell within 10 points of the best"
-
-
-def test_draws_have_the_unbiased_variance_of_a_mean_over_the_seeds_that_a_cell_has():
-    errors = np.array([[4.0, 5.0, 9.0], [1.0, 3.0, np.nan], [7.0, np.nan, np.nan]])
-    drawn = equal_loss._draws((errors, errors), None, 20_000, np.random.default_rng(0))
-    first, *rest = drawn
-    values = np.concatenate(rest)
-    assert first[0, 1] == pytest.approx([6, 2, 7])
-    assert values.mean(0)[1] == pytest.approx([6, 2, 7], abs=0.1)
-    # The lone seed has the pooled variance: (14 + 2) / (2 + 1) of sums of squares over n - 1.
-    expected = [np.var([4, 5, 9], ddof=1) / 3, np.var([1, 3], ddof=1) / 2, 16 / 3]
-    assert values.var(0)[1] == pytest.approx(expected, rel=0.05)
-    assert (values[:, 0, :2] == values[:, 1, :2]).all()  # loss and error of a seed go together

@@ -54,11 +54,3 @@ def test_only_evaluations_that_all_seeds_have_are_used():
     nothing = some.assign(epoch=some.epoch + 0.1 * some.seed)
     assert speed.compare(some, nothing, 0).reason == "no evaluations that all seeds share"
     assert speed.compare(some.iloc[:0], some, 0).reason == "no evaluations that all seeds share"
-
-
-def test_mean_curves_are_drawn_with_the_unbiased_variance_of_a_mean():
-    errors = np.array([[4.0], [5.0], [9.0]])
-    picks = np.random.default_rng(0).integers(3, size=(20_000, 3))
-    first, drawn = np.split(speed._means(errors, picks), [1])
-    assert first.item() == 6
-    assert drawn.var() == pytest.approx(np.var(errors, ddof=1) / 3, rel=0.05)

@@ -6,17 +6,29 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.report.data.panels import best_cell
+from experiments.report.data.panels import best_cell, grouped
 from experiments.report.data.text import short
 from experiments.report.data.units import unit
 from experiments.report.figures import style
+from experiments.report.figures.heatmap import seeds
+from experiments.report.figures.kinds import Page, Part, Picture, kind
 from experiments.report.statistics.measure import Measured
 
 #: Pages of more panels than this show the best cell of each; fewer show every decay.
 FEW = 2
+CAPTION = "{}: training loss (mean over the batches of an interval) and test error, {}"
 
 
-def chosen(one: Measured, best_only: bool) -> pd.DataFrame:
+@kind("curves")
+def part(page: Page) -> Part | None:
+    """Draw the learning curves, if there are any."""
+    if not page.has_points:
+        return None
+    text = CAPTION.format(page.optimizers, seeds(page.panels))
+    return Part({"curves": Picture(learning_curves(page.panels, page.points), text)})
+
+
+def chosen(one: Measured, *, best_only: bool) -> pd.DataFrame:
     """Return the cells of a panel to draw: its best, or all decays at the lr of its best."""
     best = best_cell(one.panel.cells, one.settings.metric)
     if best is None:
@@ -57,11 +69,11 @@ def learning_curve(
             dots = len(cells) > 1 and cell["wd"] == 0
             ax.plot(curve["epoch"], curve["mean"], color=shade, ls=":" if dots else dash, lw=1.1)
             if (curve["count"] > 1).any():
-                band = {"color": shade, "alpha": 0.15, "lw": 0}
-                ax.fill_between(curve["epoch"], curve["min"], curve["max"], **band)
+                low, high = curve["min"], curve["max"]
+                ax.fill_between(curve["epoch"], low, high, color=shade, alpha=0.15, lw=0)
             late.append(curve["mean"][curve["epoch"] >= 0.1 * curve["epoch"].max()])
-        line = {"color": style.colour(one.panel.optim), "ls": dash, "lw": 1.4}
-        ax.plot([], [], label=_label(one, cells), **line)
+        label, colour = _label(one, cells), style.colour(one.panel.optim)
+        ax.plot([], [], label=label, color=colour, ls=dash, lw=1.4)
     if metric.endswith("loss"):
         ax.set_yscale("log")
     elif late and len(values := pd.concat(late)):
@@ -82,17 +94,11 @@ def _label(one: Measured, cells: pd.DataFrame) -> str:
 
 def learning_curves(page: Sequence[Measured], points: pd.DataFrame) -> Figure:
     """Draw training loss on the left, test error on the right, a row a task, one legend beneath."""
-    tasks: dict[str, list[Measured]] = {}
-    for one in page:
-        tasks.setdefault(str(one.panel.runs["task"].iloc[0]), []).append(one)
-    height = 2.3 * len(tasks) + 0.3 + 0.13 * len(page)
-    figure = Figure(figsize=(6.6, height), layout="constrained")
+    tasks = grouped(page, lambda one: one.panel.setting("task"))
+    figure = style.figure(6.6, 2.3 * len(tasks) + 0.3 + 0.13 * len(page))
     axes = figure.subplots(len(tasks), 2, squeeze=False)
     for (left, right), group in zip(axes, tasks.values(), strict=True):
         learning_curve(group, points, "batch_loss", ax=left)
         learning_curve(group, points, "test_error", ax=right)
-    shown = [ax.get_legend_handles_labels() for ax in axes[:, 0]]
-    lines, labels = ([one for pair in shown for one in pair[i]] for i in (0, 1))
-    look = {"ncols": 2, "frameon": False, "fontsize": style.FONT - 0.5}
-    figure.legend(lines, labels, loc="outside lower center", **look)
+    style.legend_below(figure, axes[:, 0])
     return figure

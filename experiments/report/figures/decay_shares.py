@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from experiments.report.data import names
+from experiments.report.data.text import MINUS
 from experiments.report.figures import style
 from experiments.report.statistics.shares import R, is_matrix, slope
 
@@ -24,7 +25,7 @@ def picture(rows: pd.DataFrame, table: pd.DataFrame, runs: pd.DataFrame) -> Figu
         table: From ``shares.looks``.
         runs: From ``shares.per_run``.
     """
-    figure = Figure(figsize=(9.6, 6.2), layout="constrained")
+    figure = style.figure(9.6, 6.2)
     axes = figure.subplots(2, 3).flat
     base = _base(rows)
     middle = _middle(base)
@@ -35,9 +36,8 @@ def picture(rows: pd.DataFrame, table: pd.DataFrame, runs: pd.DataFrame) -> Figu
     against_rate(runs, ax=axes[3])
     turning(base[base["seed"] == base["seed"].min()], ax=axes[4])
     growth(base[base["seed"] == base["seed"].min()], ax=axes[5])
-    handles, labels = axes[2].get_legend_handles_labels()
-    look = {"frameon": False, "fontsize": style.FONT, "ncols": len(labels)}
-    figure.legend(handles, labels, loc="outside lower center", **look)
+    count = len(axes[2].get_legend_handles_labels()[1])
+    style.legend_below(figure, [axes[2]], count, style.FONT)
     return figure
 
 
@@ -61,11 +61,11 @@ def _dash(optim: str) -> str:
     return "--" if optim.startswith("torch_") else "-"
 
 
-def _finish(ax: Axes, title: str, **labels: str) -> Axes:
+def _finish(ax: Axes, title: str, across: str, up: str = "") -> Axes:
     ax.set_title(title, fontsize=style.FONT + 0.5, loc="left")
-    ax.set(**labels)
+    ax.set_xlabel(across, fontsize=style.FONT)
+    ax.set_ylabel(up, fontsize=style.FONT)
     for axis in (ax.xaxis, ax.yaxis):
-        axis.label.set_size(style.FONT)
         low, high = axis.get_view_interval()
         if axis.get_scale() == "log":
             axis.set_minor_formatter(NullFormatter())
@@ -91,20 +91,20 @@ def spectrum(rows: pd.DataFrame, *, ax: Axes) -> Axes:
         own = rows[rows["optim"] == optim].set_index("layer").reindex(layers)
         r = own[R].div(own["eta"], axis=0).to_numpy()
         y = np.arange(len(layers)) + 0.7 * ((k + 0.5) / len(optims) - 0.5)
-        look = {"color": style.colour(optim)}
-        floor = 1e-12  # a log axis has no place for what is not positive
-        ax.hlines(y, np.maximum(r[:, 0], floor), np.maximum(r[:, 4], floor), lw=0.6, **look)
-        ax.hlines(y, np.maximum(r[:, 1], floor), np.maximum(r[:, 3], floor), lw=2.0, **look)
-        ax.plot(np.where(r[:, 2] > 0, r[:, 2], np.nan), y, ".", ms=3, **look)
+        colour = style.colour(optim)
+        shown = np.maximum(r, 1e-12)  # a log axis has no place for what is not positive
+        ax.hlines(y, shown[:, 0], shown[:, 4], lw=0.6, color=colour)
+        ax.hlines(y, shown[:, 1], shown[:, 3], lw=2.0, color=colour)
+        ax.plot(np.where(r[:, 2] > 0, r[:, 2], np.nan), y, ".", ms=3, color=colour)
     positive = (rows[R].div(rows["eta"], axis=0)).to_numpy()
     positive = positive[positive > 0]
     if len(positive):
         ax.set_xlim(np.quantile(positive, 0.01) / 3, positive.max() * 3)
-    names = [layer.removesuffix(".weight").replace("blocks.", "") for layer in layers]
-    ax.set_yticks(range(len(layers)), names)
+    short = [layer.removesuffix(".weight").replace("blocks.", "") for layer in layers]
+    ax.set_yticks(range(len(layers)), short)
     ax.set_ylim(len(layers) - 0.5, -0.5)
     ax.set_xscale("log")
-    _finish(ax, "a. what decay takes of a weight, by layer", xlabel=r"r / $\eta_t$")
+    _finish(ax, "a. what decay takes of a weight, by layer", r"r / $\eta_t$")
     ax.tick_params(axis="y", labelsize=style.FONT - 3)
     return ax
 
@@ -126,13 +126,13 @@ def against_gradients(rows: pd.DataFrame, *, ax: Axes) -> Axes:
         )
         y = y / own["eta"].iloc[0]
         shown = (x > 0) & (y > 0)
-        look = {"color": style.colour(optim), "alpha": 0.5, "ms": 2, "mew": 0}
-        label = f"{names.label(optim)}: slope {slope(own):+.2f}".replace("-", "\N{MINUS SIGN}")
-        ax.plot(x[shown], y[shown], "o", label=label, **look)
+        label = f"{names.label(optim)}: slope {slope(own):+.2f}".replace("-", MINUS)
+        colour = style.colour(optim)
+        ax.plot(x[shown], y[shown], "o", label=label, color=colour, alpha=0.5, ms=2, mew=0)
     ax.set(xscale="log", yscale="log")
     ax.legend(frameon=False, fontsize=style.FONT - 1, markerscale=2)
-    labels = {"xlabel": r"$\sqrt{\hat v}$: size of a weight's gradients", "ylabel": r"r / $\eta_t$"}
-    return _finish(ax, "b. larger gradients, less decay", **labels)
+    across = r"$\sqrt{\hat v}$: size of a weight's gradients"
+    return _finish(ax, "b. larger gradients, less decay", across, r"r / $\eta_t$")
 
 
 def over_training(table: pd.DataFrame, *, ax: Axes) -> Axes:
@@ -145,12 +145,11 @@ def over_training(table: pd.DataFrame, *, ax: Axes) -> Axes:
     for optim in _optims(table):
         steps = table[table["optim"] == optim].groupby("step")[["r_25", "r_50", "r_75"]].mean()
         steps = steps.where(steps > 0)
-        look = {"color": style.colour(optim)}
-        line = {"lw": 1.4, "ls": _dash(optim), "label": names.label(optim)}
-        ax.plot(steps.index, steps["r_50"], **line, **look)
-        ax.fill_between(steps.index, steps["r_25"], steps["r_75"], alpha=0.2, lw=0, **look)
+        colour, label = style.colour(optim), names.label(optim)
+        ax.plot(steps.index, steps["r_50"], lw=1.4, ls=_dash(optim), label=label, color=colour)
+        ax.fill_between(steps.index, steps["r_25"], steps["r_75"], alpha=0.2, lw=0, color=colour)
     ax.set_yscale("log")
-    return _finish(ax, "c. over training", xlabel="step", ylabel=r"r / $\eta_t$, median, quartiles")
+    return _finish(ax, "c. over training", "step", r"r / $\eta_t$, median, quartiles")
 
 
 def against_rate(runs: pd.DataFrame, *, ax: Axes) -> Axes:
@@ -162,13 +161,13 @@ def against_rate(runs: pd.DataFrame, *, ax: Axes) -> Axes:
     """
     for optim in _optims(runs):
         own = runs[(runs["optim"] == optim) & (runs["r"] > 0)]
-        look = {"color": style.colour(optim)}
-        ax.plot(own["lr"], own["r"], ".", ms=4, **look)
+        colour = style.colour(optim)
+        ax.plot(own["lr"], own["r"], ".", ms=4, color=colour)
         mean = np.exp(np.log(own["r"]).groupby(own["lr"]).mean())
-        ax.plot(mean.index, mean, lw=1.2, ls=_dash(optim), **look)
+        ax.plot(mean.index, mean, lw=1.2, ls=_dash(optim), color=colour)
     ax.set(xscale="log", yscale="log")
-    labels = {"xlabel": r"learning rate $\alpha$", "ylabel": r"r / $\eta_t$, median"}
-    return _finish(ax, "d. at 8 times the learning rate, wd as it was", **labels)
+    title = "d. at 8 times the learning rate, wd as it was"
+    return _finish(ax, title, r"learning rate $\alpha$", r"r / $\eta_t$, median")
 
 
 def _line_a_matrix(rows: pd.DataFrame, optims: Sequence[str], ax: Axes) -> None:
@@ -192,8 +191,7 @@ def turning(rows: pd.DataFrame, *, ax: Axes, optims: Sequence[str] = PAIR) -> Ax
     _line_a_matrix(rows.assign(shown=ratio), optims, ax)
     ax.axhline(1, color="0.6", lw=0.8, ls="--")
     ax.set_yscale("log")
-    labels = {"xlabel": "step", "ylabel": "measured over predicted"}
-    return _finish(ax, "e. rotation a step, each matrix a line", **labels)
+    return _finish(ax, "e. rotation a step, each matrix a line", "step", "measured over predicted")
 
 
 def growth(rows: pd.DataFrame, *, ax: Axes, optims: Sequence[str] = PAIR) -> Axes:
@@ -207,5 +205,4 @@ def growth(rows: pd.DataFrame, *, ax: Axes, optims: Sequence[str] = PAIR) -> Axe
     first = rows.groupby(["optim", "layer"])["weight_norm"].transform("first")
     _line_a_matrix(rows.assign(shown=rows["weight_norm"] / first), optims, ax)
     ax.set_yscale("log")
-    labels = {"xlabel": "step", "ylabel": "relative to the first look"}
-    return _finish(ax, "f. norm of each matrix", **labels)
+    return _finish(ax, "f. norm of each matrix", "step", "relative to the first look")

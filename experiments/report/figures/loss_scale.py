@@ -1,0 +1,34 @@
+"""The smallest decay that makes a network generalize, over the scale of its loss."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.report.data import names
+from experiments.report.figures import style
+from experiments.report.statistics.factors import LEVEL, SETTING
+
+
+def figure(found: pd.DataFrame) -> Figure:
+    """Draw thresholds, from ``factors.thresholds``, a line an optimizer and epsilon."""
+    drawn = style.figure(4.2, 2.8)
+    draw(found, ax=drawn.subplots())
+    return drawn
+
+
+def draw(found: pd.DataFrame, *, ax: Axes) -> Axes:
+    """Draw on axes that the caller owns; the first epsilon is solid, the next ones dashed."""
+    dashes = dict(zip(sorted(found["optim.eps"].unique()), style.DASHES, strict=False))
+    for (optim, eps), group in found.groupby(SETTING, sort=True):
+        own = group.sort_values("loss_scale")
+        label = rf"{names.label(optim)}, $\epsilon$ = {eps:g}"
+        ax.plot(
+            own["loss_scale"], own["wd"], label=label,
+            color=style.colour(optim), ls=dashes[eps], lw=1.3, marker="o", ms=3,
+        )  # fmt: skip
+    ax.set(xscale="log", yscale="log")
+    ax.set_xlabel("loss multiplied by", fontsize=style.FONT)
+    ax.set_ylabel(f"smallest wd with error below {LEVEL:g} %", fontsize=style.FONT)
+    style.legend(ax)
+    style.plain(ax)
+    return ax

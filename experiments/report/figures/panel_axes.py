@@ -1,0 +1,220 @@
+"""One panel as a heatmap over learning rate and weight decay, on axes that the caller owns."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import Normalize
+from matplotlib.patheffects import Normal, Stroke
+
+from experiments.record.schema import DIVERGED
+from experiments.report.data import coordinates
+from experiments.report.data.panels import ranked
+from experiments.report.data.text import short
+from experiments.report.figures import style
+
+#: Distance of the wd = 0 column from the others, in columns.
+GAP = 0.4
+LOG = np.log10(2)
+
+
+def heatmap(
+    cells: pd.DataFrame,
+    *,
+    value: str = "test_error",
+    axis: str = "typed",
+    norm: Normalize | None = None,
+    best: int = 10,
+    line: pd.DataFrame | None = None,
+    colour: str = "black",
+    ax: Axes,
+) -> Axes:
+    """Draw ``value`` over log2 lr and log2 of the decay's coordinate, as in Figures 1 and 2.
+
+    Cells at wd = 0 stand apart at the end of no decay. The ``best`` lowest cells are ringed (equal
+    errors: the lower loss), the lowest has a star. Grey with a cross: all seeds diverged; pale grey
+    with a slash: some did. Hatched: planned but not run. Blank: run, but without this number. A
+    cell that is only a bound, or beyond the scale, has the colour of ``norm``'s upper end.
+
+    Args:
+        cells: One row a cell, from ``panels.average``.
+        value: Column to colour by, in percent or nats.
+        axis: Coordinate of the decay, one of ``coordinates.AXES``.
+        norm: Colour scale, shared by panels that are to be compared.
+        best: How many of the lowest cells to ring.
+        line: Points (lr, x) of the ridge or threshold, drawn over the cells in ``colour``.
+        colour: Colour of the optimizer.
+        ax: Axes to draw on. Nothing is saved or shown.
+
+    Returns:
+        ``ax``; its mappable for a colour bar is ``ax.collections[0]``.
+
+    Raises:
+        UserError: ``axis`` is unknown.
+        ValueError: A cell occurs twice, so the frame was not averaged.
+    """
+    if cells.duplicated(["lr", "wd"]).any():
+        raise ValueError("several rows share one (lr, wd) cell; average over seeds first")
+    boxes, middle = layout(cells, axis), centres(cells, axis)
+    norm = norm or scale([cells], value)
+    size = _marker(ax, boxes)
+    status = cells["status"].to_numpy()
+    _fill(ax, boxes, cells, value, norm, status == "finished")
+    marks: dict[str, tuple[str, Any]] = {
+        DIVERGED: (style.DIVERGED, "x"),
+        "partial": (style.PARTIAL, (2, 0, -45)),
+        "hidden": (style.HIDDEN, ""),
+    }
+    for state, (grey, mark) in marks.items():
+        at = status == state
+        ax.add_collection(_boxes(boxes[at], grey))
+        x, y = middle[at].T
+        ax.plot(x, y, ls="", marker=mark, ms=size * 0.8, mec="0.25", mew=0.8, gid=state)
+    gone = _boxes(boxes[status == "missing"], "white", edge="0.6", hatch="//////")
+    gone.set(gid="missing", hatch_linewidth=0.4)
+    ax.add_collection(gone)
+    _rings(ax, middle, cells, value, best, size)
+    if line is not None and len(line):
+        halo = [Stroke(linewidth=3, foreground="white"), Normal()]
+        x, y = np.log2(line["x"].to_numpy()), np.log2(line["lr"].to_numpy())
+        ax.plot(
+            x, y, color=colour, path_effects=halo, marker=".", ms=4, lw=1.4, gid="ridge", zorder=3
+        )
+    _ticks(ax, boxes, middle[:, 0], cells, axis)
+    return ax
+
+
+def layout(cells: pd.DataFrame, axis: str) -> np.ndarray:
+    """Return each cell's box in log2 units, shape (cells, 4): left, right, bottom, top.
+
+    A box reaches half way to the neighbouring decays and learning rates of the table. A row whose
+    coordinate depends on lr is shifted as a whole, so other conventions shear the picture.
+    """
+    x = coordinates.convert(cells, axis).astype(float).to_numpy()
+    wd, lr = cells["wd"].to_numpy(float), cells["lr"].to_numpy(float)
+    positive = wd > 0
+    sign = -1.0 if axis == "timescale" else 1.0
+    boxes = np.empty((len(cells), 4))
+    boxes[:, 2:] = _edges(np.log2(lr))
+    if positive.any():
+        native = np.log2(wd[positive])
+        shift = np.log2(x[positive]) - sign * native
+        boxes[positive, :2] = np.sort(sign * _edges(native) + shift[:, None], axis=1)
+    width = np.median(np.diff(boxes[positive, :2])) if positive.any() else 1.0
+    if sign > 0:
+        start = (boxes[positive, 0].min() if positive.any() else 0) - (1 + GAP) * width
+    else:
+        start = (boxes[positive, 1].max() if positive.any() else 0) + GAP * width
+    boxes[~positive, :2] = start, start + width
+    return boxes
+
+
+def centres(cells: pd.DataFrame, axis: str) -> np.ndarray:
+    """Return where each cell's mark goes, shape (cells, 2): log2 of its coordinate and its lr."""
+    with np.errstate(divide="ignore"):
+        x = np.log2(coordinates.convert(cells, axis).astype(float).to_numpy())
+    x = np.where(cells["wd"] > 0, x, layout(cells, axis)[:, :2].mean(1))
+    return np.stack([x, np.log2(cells["lr"])], axis=1)
+
+
+def _edges(values: np.ndarray) -> np.ndarray:
+    """Lower and upper edge of each value, half way to its neighbours. Shape (n, 2)."""
+    unique, at = np.unique(np.round(values, 9), return_inverse=True)
+    if len(unique) == 1:
+        return np.stack([values - 0.5, values + 0.5], axis=1)
+    middle = (unique[1:] + unique[:-1]) / 2
+    first, last = 2 * unique[0] - middle[0], 2 * unique[-1] - middle[-1]
+    return np.stack([np.r_[first, middle][at], np.r_[middle, last][at]], axis=1)
+
+
+def scale(tables: list[pd.DataFrame], value: str, *, switches: bool = False) -> Normalize:
+    """Return one colour scale for several panels: from the best cell to a robust upper end.
+
+    The upper end is the 90th percentile of the cells, or the lowest bound of a clipped cell: a few
+    terrible cells do not flatten the picture, they lie beyond the scale. Nor do many bad ones, as
+    the scale ends at three times the median's distance from the best; unless the task
+    ``switches``: there bad cells are half of the matter.
+    """
+    cells = pd.concat(tables)
+    shown = cells[cells["status"] == "finished"]
+    values, bounds = shown[value], shown.loc[shown["bound"] == "high", value]
+    if not len(values):
+        return Normalize(0, 1)
+    low, high = float(values.min()), float(values.quantile(0.9))
+    middle = float(values.median())
+    if not switches and middle > low + 0.05 * (high - low):
+        high = min(high, low + 3 * (middle - low))
+    high = float(bounds.min()) if len(bounds) else high
+    return Normalize(low, high if high > low else low + 1)
+
+
+def _boxes(
+    boxes: np.ndarray, face: str | None = None, edge: str = "white", hatch: str | None = None
+) -> PolyCollection:
+    left, right, bottom, top = boxes.T
+    corners = np.array([(left, bottom), (right, bottom), (right, top), (left, top)])
+    box = list(corners.transpose(2, 0, 1))
+    return PolyCollection(box, linewidths=0.4, facecolors=face, edgecolors=edge, hatch=hatch)
+
+
+def _fill(
+    ax: Axes, boxes: np.ndarray, cells: pd.DataFrame, value: str, norm: Normalize, shown: np.ndarray
+) -> None:
+    assert norm.vmax is not None
+    values = cells[value].to_numpy(float)[shown]
+    beyond = (cells["bound"] == "high").to_numpy()[shown]
+    values = np.where(beyond, np.maximum(values, np.nextafter(norm.vmax, np.inf)), values)
+    filled = _boxes(boxes[shown])
+    filled.set(cmap=style.colour_map(), norm=norm, array=values)
+    ax.add_collection(filled)
+
+
+def _rings(
+    ax: Axes, middle: np.ndarray, cells: pd.DataFrame, value: str, best: int, size: float
+) -> None:
+    """Ring the lowest cells; the lowest of all gets a star."""
+    at = cells.index.get_indexer(ranked(cells, value)[:best].index)
+    x, y = middle[at].T
+    if len(at):
+        ax.plot(
+            x, y, ls="", marker="o", ms=size, mfc="none", mec="black", mew=0.7, zorder=4, gid="top"
+        )
+        style.star(ax, x[:1], y[:1], size=max(1.5 * size, 6.0), zorder=5)
+
+
+def _marker(ax: Axes, boxes: np.ndarray) -> float:
+    """Size of a mark, in points, that fits in a cell."""
+    width, height = ax.get_window_extent().width, ax.get_window_extent().height
+    across = width * np.diff(boxes[:, :2]).min() / np.ptp(boxes[:, :2])
+    down = height * np.diff(boxes[:, 2:]).min() / np.ptp(boxes[:, 2:])
+    return float(np.clip(0.5 * min(across, down) * 72 / ax.get_figure(root=True).dpi, 3.0, 7.0))
+
+
+def _ticks(ax: Axes, boxes: np.ndarray, middle: np.ndarray, cells: pd.DataFrame, axis: str) -> None:
+    zero = (cells["wd"] == 0).to_numpy()
+    columns = np.unique(np.round(middle[~zero], 6))
+    if len(columns) <= cells["wd"].nunique():
+        ticks = list(2.0**columns)
+    else:
+        low, high = boxes[~zero, 0].min(), boxes[~zero, 1].max()
+        ticks = list(10.0 ** np.arange(np.ceil(low * LOG), np.floor(high * LOG) + 1))
+    ticks = _thin(ticks, 4)
+    positions, labels = list(np.log2(ticks)), [short(tick) for tick in ticks]
+    if zero.any():
+        positions.append(middle[zero][0])
+        labels.append(r"$\infty$" if axis == "timescale" else "0")
+    ax.set_xticks(positions, labels)
+    rates = _thin(sorted(set(cells["lr"])), 6)
+    ax.set_yticks(np.log2(rates), [short(rate) for rate in rates])
+    ax.tick_params(length=2, pad=1.5, labelsize=style.FONT - 1)
+    ax.set_xlim(boxes[:, 0].min(), boxes[:, 1].max())
+    ax.set_ylim(boxes[:, 2].min(), boxes[:, 3].max())
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+
+
+def _thin(values: list[float], most: int) -> list[float]:
+    """Keep at most ``most`` values, evenly, the first among them."""
+    return values[:: -(-len(values) // most)]

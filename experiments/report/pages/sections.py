@@ -1,0 +1,188 @@
+"""What a report says of panels, section by section, and the tables that hold every number."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from experiments.record.schema import DIVERGED
+from experiments.report.data import names, units
+from experiments.report.data.panels import best_cell
+from experiments.report.data.text import Table, short
+from experiments.report.figures.kinds import Section
+from experiments.report.statistics.counterpart import Pair
+from experiments.report.statistics.estimate import COLUMNS
+from experiments.report.statistics.findings import Finding
+from experiments.report.statistics.matching import Match
+from experiments.report.statistics.measure import Measured
+from experiments.report.statistics.settings import Settings
+
+#: Name of each statistic, in the order of the tables.
+HEADS = {
+    "ridge_slope": "ridge slope",
+    "threshold_slope": "threshold slope",
+    "top10_correlation": "top-10 correlation",
+    "freezing_cost": "cost of freezing",
+    "near_share": "share near the best",
+    "one_pass_regret": "one-pass regret",
+    "best_of_10": "best of 10 draws",
+    "interaction_share": "interaction share",
+}
+DECOUPLING = ("ridge_slope", "threshold_slope", "top10_correlation", "freezing_cost")
+TUNING = ("near_share", "one_pass_regret", "best_of_10", "interaction_share")
+#: Statistics in the unit of the metric, which has decimals of its own.
+IN_UNITS = ("freezing_cost", "one_pass_regret", "best_of_10")
+#: What a note says when its number is not to be taken at face value.
+SHAKY = ("lower bound", "edge", "samples")
+EXPLAINED = """\
+Slopes are d log2 wd* / d log2 lr: 0 is decoupled, -1 fully coupled. The cost of freezing is the
+mean loss, in {unit}, of keeping the globally best wd while lr moves. The share near the best counts
+cells within {near:g} {unit} of it; the one-pass regret is what tuning lr, then wd, once, leaves on
+the table; best of 10 draws is the lowest error to expect from ten random cells; the interaction
+share is the part of the variance in the basin that no f(lr) + g(wd) explains. Brackets are 95 %
+bootstrap intervals over seeds ({samples} samples); with one seed the noise of a run comes from
+replicate cells at wd = 0 or from the experiment that `decoupling.csv` names, and without any there
+is no interval. The spacing of the grid is not in
+them: no slope is known better than about one step of wd over the range of lr. `decoupling.csv` has
+every number with what it rests on, `decoupling.py` and `tuning.py` of
+`experiments/report/statistics` the formulas."""
+RANKS = """\
+The rank correlation (Spearman) is over cells of the two grids that lie alike relative to the best
+cell of each: lr and wd divided by the best cell's, nearest in log2, at most half a step apart
+(`experiments/report/statistics/counterpart.py`); budgets are matched by rank. Its interval
+resamples cells."""
+COMPARED = """\
+Of wd* ~ steps^-p: p is 1/2 if the paper's normalization makes the best decay the same for all
+budgets, 1 if what stays is the averaging time as a share of the run. Brackets are 95 % bootstrap
+intervals over seeds, or over the noise of a run. `findings.csv` has every number; formulas are in
+`compare.py`, `equal_loss.py`, `budget.py` and `speed.py` of `experiments/report/statistics`."""
+
+
+def numbers(figure: str, page: Sequence[Measured], *, is_grid: bool) -> Section:
+    """Return the best cells of a figure's panels and, of a grid, their statistics."""
+    title = figure.replace("figure", "Figure ") or "Numbers"
+    if not is_grid:
+        return Section(title, [best_cells(page)])
+    tables = [best_cells(page), *(statistics_table(page, which) for which in (DECOUPLING, TUNING))]
+    return Section(title, tables, lines=[*reasons(page), *notes(page)])
+
+
+def best_cells(measured: Sequence[Measured]) -> Table:
+    """Return the best cell of each panel and how many runs are done, as text under a head.
+
+    A loss stands there in bits, too.
+    """
+    metric = measured[0].settings.metric
+    form, bits = units.form(metric), ["in bits"] if units.is_loss(metric) else []
+    head = ["", f"best {metric.replace('_', ' ')}", *bits, "at lr", "wd", "run noise"]
+    rows = [[*head, "runs done", "missing", "diverged"]]
+    for one in measured:
+        best = best_cell(one.panel.cells, metric)
+        where = ["-"] * (3 + len(bits))
+        if best is not None:
+            value, spread = f"{best[metric]:{form}}", best["sd"]
+            value += f" ± {spread:{form}}" if spread == spread else ""
+            in_bits = [f"{best[metric] / units.BIT:{form}}" for _ in bits]
+            where = [value, *in_bits, short(best["lr"]), short(best["wd"])]
+        noise = f"{one.noise.sd:{form}}" if one.noise else "-"
+        done, planned = one.panel.done, len(one.panel.runs)
+        diverged = int((one.panel.runs["status"] == DIVERGED).sum())
+        counts = [f"{done}/{planned}", str(planned - done), str(diverged)]
+        rows.append([one.panel.name, *where, noise, *counts])
+    return rows
+
+
+def statistics_table(measured: Sequence[Measured], which: Sequence[str]) -> Table:
+    """Return some statistics with their intervals, as text under a head."""
+    shown = [name for name in which if name in measured[0].estimates]
+    own = units.form(measured[0].settings.metric)
+    forms = {name: own if name in IN_UNITS else ".2f" for name in shown}
+    rows = [["", *(HEADS[name] for name in shown)]]
+    for one in measured:
+        found = [one.estimates[name].text(form) for name, form in forms.items()]
+        rows.append([one.panel.name, *found])
+    return rows
+
+
+def reasons(measured: Sequence[Measured]) -> list[str]:
+    """Return one line for every statistic that is not identified, with the reason."""
+    return [
+        f"{one.panel.name}: {HEADS[name]} not identified: {found.reason}"
+        for one in measured
+        for name, found in one.estimates.items()
+        if found.reason
+    ]
+
+
+def notes(measured: Sequence[Measured]) -> list[str]:
+    """Return one line for every number that is a bound or unstable, with what it rests on."""
+    return [
+        f"{one.panel.name}: {HEADS[name]}: {found.note}"
+        for one in measured
+        for name, found in one.estimates.items()
+        if not found.reason and name != "best_of_10" and any(w in found.note for w in SHAKY)
+    ]
+
+
+def beside(pairs: Sequence[Pair]) -> Section:
+    """Return our statistics beside the paper's, and how alike the two rank their cells."""
+    there = {name for pair in pairs for name in pair.statistics}
+    shown = [name for name in DECOUPLING if name in there]
+    head = [f"{HEADS[name]}{who}" for name in shown for who in ("", ", paper")]
+    rows, lines = [["", *head, "rank correlation", "cells"]], []
+    for pair in pairs:
+        name, ranks = pair.ours.panel.name, pair.ranks
+        both = [(pair.ours.estimates[key], pair.statistics[key]) for key in shown]
+        values = [estimate.text() for two in both for estimate in two]
+        rows.append([name, *values, ranks.text(), str(ranks.n)])
+        if ranks.reason:
+            lines.append(f"{name}: rank correlation not identified: {ranks.reason}")
+    return Section("Beside the paper", [rows], RANKS, lines)
+
+
+def comparisons(found: Sequence[Finding], metric: str) -> Section:
+    """Return comparisons of panels."""
+    rows = [["", "number", "value", "n", "remark"], *(one.text(metric) for one in found)]
+    data = pd.DataFrame([one.row() for one in found])
+    return Section("Comparisons", [rows], COMPARED, file="findings", data=data)
+
+
+def conventions(matches: Sequence[Match]) -> list[Section]:
+    """Return how far runs are apart that two conventions should make alike, by optimizer."""
+    sections = []
+    for optim in dict.fromkeys(match.second.optim for match in matches):
+        own = [match for match in matches if match.second.optim == optim]
+        title = f"{names.label(optim)} at equal shrink per step"
+        data = pd.concat([match.table() for match in own])
+        lines = [match.text() for match in own]
+        sections.append(Section(title, lines=lines, file=f"matching_{optim}", data=data))
+    return sections
+
+
+def explained(settings: Settings) -> Section:
+    """Say what the numbers of a grid are, and where their formulas stand."""
+    unit = units.difference(settings.metric)
+    text = EXPLAINED.format(unit=unit, near=settings.near, samples=settings.samples)
+    return Section("What the numbers are", explained=text)
+
+
+def statistics_frame(measured: Sequence[Measured]) -> pd.DataFrame:
+    """Return every statistic of every panel, and the run noise, one row each."""
+    rows = []
+    for one in measured:
+        key = _key(one)
+        if one.noise:
+            noise = {"statistic": "run_noise", "value": one.noise.sd, "note": one.noise.basis}
+            rows.append(key | noise)
+        rows += [key | {"statistic": name} | e.row() for name, e in one.estimates.items()]
+    columns = ["statistic", *COLUMNS]
+    table = pd.DataFrame(rows).astype({"n": "Int64"})
+    return table[[name for name in table if name not in columns] + columns]
+
+
+def tuning_frame(measured: Sequence[Measured]) -> pd.DataFrame:
+    """Return the tuning curves of every panel: expected best error of k draws."""
+    return pd.concat([one.tuning.assign(**_key(one)) for one in measured])
+
+
+def _key(one: Measured) -> dict:
+    return {name: value for name, value in one.panel.key.items() if name != "convention"}

@@ -1,0 +1,105 @@
+"""Grokking: how many steps until a network generalizes, over lr x wd (Power et al., 2022).
+
+A run is there at the first evaluation at which its error is at most the report's ``level`` (5 %:
+95 % accuracy), on the test set for generalizing, on the training set for knowing it by heart. One
+that is not there when its budget ends counts as twice the budget, so that a cell's mean of log2
+steps is within the budget if and only if its seeds are, in the geometric mean.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from experiments.record.schema import FINISHED
+from experiments.report.data import curves
+from experiments.report.data.panels import Panel, average
+from experiments.report.statistics import decoupling
+from experiments.report.statistics.estimate import Estimate
+from experiments.report.statistics.measure import Measured, contrast, measure_one
+from experiments.report.statistics.noise import seed_noise
+from experiments.report.statistics.rivals import by_protocol, labels, twins
+
+LOG_STEPS, STEPS, BY_HEART = "log2_steps", "steps_to", "by_heart"
+TINY = 1e-6
+
+
+@dataclass(frozen=True)
+class StepsPanel:
+    """A panel in steps until it generalizes.
+
+    Attributes:
+        measured: Its threshold slope, from the mean log2 of steps in each cell.
+        level: Percent of error at which a run is there.
+    """
+
+    measured: Measured
+    level: float
+
+    @property
+    def panel(self) -> Panel:
+        return self.measured.panel
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """Its runs with ``steps_to`` and ``by_heart``, infinite where never."""
+        return self.panel.runs
+
+    @property
+    def budget(self) -> float:
+        """Steps of its runs."""
+        return float(self.runs["steps"].max())
+
+    @property
+    def cells(self) -> pd.DataFrame:
+        """Its cells with ``steps_to``, the geometric mean; a bound where a seed never is there."""
+        ended = self.runs[self.runs["status"] == FINISHED]
+        never = ended.groupby(["lr", "wd"])[STEPS].max() == np.inf
+        cells = self.panel.cells.set_index(["lr", "wd"])
+        late = (cells["status"] == FINISHED) & never.reindex(cells.index, fill_value=False)
+        cells["bound"] = np.where(late, "high", cells["bound"])
+        return cells.assign(**{STEPS: 2.0 ** cells[LOG_STEPS]}).reset_index()
+
+    @property
+    def there(self) -> pd.DataFrame:
+        """Its cells of which every seed generalizes."""
+        cells = self.cells
+        return cells[(cells["status"] == FINISHED) & (cells["bound"] == "")]
+
+    @property
+    def shown(self) -> Measured:
+        """What a heatmap of the steps shows."""
+        return replace(self.measured, panel=replace(self.panel, cells=self.cells))
+
+
+def in_steps(one: Measured, points: pd.DataFrame, level: float) -> StepsPanel:
+    """Measure when the runs of a panel generalize.
+
+    Args:
+        one: A panel.
+        points: Typed learning curves; a finished run without any is left out.
+        level: Percent of error at which a run is there.
+    """
+    runs = one.panel.runs
+    runs = runs[(runs["status"] != FINISHED) | runs["id"].isin(points["id"])]
+    for name, metric in ((STEPS, "test_error"), (BY_HEART, "train_error")):
+        reached = curves.steps_to(points, level, metric).set_index("id")["steps"]
+        runs = runs.assign(**{name: runs["id"].map(reached).astype("float64").fillna(np.inf)})
+    late = np.log2(runs[STEPS].clip(upper=2 * runs["steps"]))
+    runs = runs.assign(**{LOG_STEPS: late.where(runs["status"] == FINISHED)})
+    within = np.log2(float(runs["steps"].max())) + TINY
+    settings = replace(one.settings, metric=LOG_STEPS, level=within)
+    panel = replace(one.panel, runs=runs, cells=average(runs, LOG_STEPS))
+    noise = seed_noise(panel, LOG_STEPS)
+    return StepsPanel(measure_one(panel, noise, settings, only=["threshold_slope"]), level)
+
+
+def rivals(found: Sequence[StepsPanel]) -> Iterator[tuple[str, Estimate]]:
+    """Yield by how much less the threshold of decoupled decay moves than that of its L2 twin."""
+    for where, panels in by_protocol([one.measured for one in found]):
+        for pair in twins(panels):
+            slope = partial(decoupling.threshold_slope, level=pair[0].settings.level)
+            difference = contrast(pair, slope, lambda own, twin: np.abs(own) - np.abs(twin))
+            yield ", ".join(filter(None, [*labels(*pair), where])), difference

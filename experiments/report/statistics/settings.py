@@ -1,0 +1,40 @@
+"""How panels are measured."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from experiments.errors import UserError
+from experiments.report.data import coordinates
+
+#: More samples would need memory in proportion, and move no interval that is printed.
+MOST_SAMPLES = 20_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How panels are measured; ``configs/analyze`` explains the keys."""
+
+    metric: str = "test_error"
+    axis: str = "typed"
+    tolerance: float = 2.0
+    near: float = 0.5
+    level: float | None = None
+    samples: int = 2000
+    noise: str | None = None
+
+    def __post_init__(self) -> None:
+        coordinates.check(self.axis)
+        for name in ("tolerance", "near", "level"):
+            value = getattr(self, name)
+            if value is None and name == "level":
+                continue
+            if not isinstance(value, (int, float)) or not 0 < value < np.inf:
+                raise UserError(f"{name}={value} must be a positive number")
+        if not isinstance(self.samples, int) or not 0 <= self.samples <= MOST_SAMPLES:
+            raise UserError(f"samples={self.samples} must be a whole number in 0..{MOST_SAMPLES}")
+
+    @property
+    def slope(self) -> str:
+        """Name of the slope that this report is about."""
+        return "ridge_slope" if self.level is None else "threshold_slope"

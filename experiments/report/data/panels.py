@@ -18,7 +18,8 @@ PROTOCOL = (
 )
 MISSING = "missing"
 METRICS = [name for name in COLUMNS if name.endswith(("_error", "_loss"))]
-Item, Key = TypeVar("Item"), TypeVar("Key", bound=Hashable)
+Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,8 @@ def against_decay(page: Sequence[Measured], *, ax: Axes) -> Axes:
     decay_axis.label(ax, page)
     ax.set_ylabel(unit(metric), fontsize=style.FONT)
     if len(page) > WITHIN:
-        style.legend(ax, loc="upper center", anchor=(0.5, -0.2))
+        place = (0.5, -0.2)
+        ax.legend(loc="upper center", bbox_to_anchor=place, frameon=False, fontsize=style.FONT - 1)
     else:
         style.legend(ax)
     style.plain(ax)

@@ -21,10 +21,10 @@ def draw(found: pd.DataFrame, *, ax: Axes) -> Axes:
     dashes = dict(zip(sorted(found["optim.eps"].unique()), style.DASHES, strict=False))
     for (optim, eps), group in found.groupby(SETTING, sort=True):
         own = group.sort_values("loss_scale")
-        label = rf"{names.label(optim)}, $\epsilon$ = {eps:g}"
+        label = rf"{names.label(str(optim))}, $\epsilon$ = {eps:g}"
         ax.plot(
             own["loss_scale"], own["wd"], label=label,
-            color=style.colour(optim), ls=dashes[eps], lw=1.3, marker="o", ms=3,
+            color=style.colour(str(optim)), ls=dashes[eps], lw=1.3, marker="o", ms=3,
         )  # fmt: skip
     ax.set(xscale="log", yscale="log")
     ax.set_xlabel("loss multiplied by", fontsize=style.FONT)

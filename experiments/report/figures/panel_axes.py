@@ -189,7 +189,7 @@ def _marker(ax: Axes, boxes: np.ndarray) -> float:
     width, height = ax.get_window_extent().width, ax.get_window_extent().height
     across = width * np.diff(boxes[:, :2]).min() / np.ptp(boxes[:, :2])
     down = height * np.diff(boxes[:, 2:]).min() / np.ptp(boxes[:, 2:])
-    return float(np.clip(0.5 * min(across, down) * 72 / ax.get_figure(root=True).dpi, 3.0, 7.0))
+    return float(np.clip(0.5 * min(across, down) * 72 / ax.figure.dpi, 3.0, 7.0))
 
 
 def _ticks(ax: Axes, boxes: np.ndarray, middle: np.ndarray, cells: pd.DataFrame, axis: str) -> None:

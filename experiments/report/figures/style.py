@@ -149,11 +149,9 @@ def title(ax: Axes, text: str, optim: str | None = None, size: float = FONT + 0.
     ax.set_title(text, fontsize=size, weight="bold", color=colour(optim) if optim else "black")
 
 
-def legend(
-    ax: Axes, size: float = FONT - 1, loc: str = "best", anchor: tuple[float, float] | None = None
-) -> None:
-    """Name the lines of axes, without a frame; ``anchor`` is a place in shares of the axes."""
-    ax.legend(frameon=False, fontsize=size, loc=loc, bbox_to_anchor=anchor)
+def legend(ax: Axes, size: float = FONT - 1) -> None:
+    """Name the lines of axes where there is room among them."""
+    ax.legend(frameon=False, fontsize=size)
 
 
 def legend_below(
@@ -161,10 +159,14 @@ def legend_below(
 ) -> None:
     """Name the lines of some axes beneath the figure."""
     shown = [ax.get_legend_handles_labels() for ax in axes]
-    lines = [line for handles, _ in shown for line in handles]
-    labels = [label for _, words in shown for label in words]
-    place = "outside lower center"
-    figure.legend(lines, labels, loc=place, ncols=columns, frameon=False, fontsize=size)
+    figure.legend(
+        [line for lines, _ in shown for line in lines],
+        [label for _, labels in shown for label in labels],
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        fontsize=size,
+    )
 
 
 def plain(ax: Axes) -> None:

@@ -30,7 +30,8 @@ def tuning_curve(measured: Sequence[Measured], *, ax: Axes) -> Axes:
     ax.set_xlabel("random draws of (lr, wd)", fontsize=style.FONT)
     ax.set_ylabel(f"expected best {unit(measured[0].settings.metric)}", fontsize=style.FONT)
     if len(measured) > WITHIN:
-        style.legend(ax, loc="upper left", anchor=(1.0, 1.0))
+        place = (1.0, 1.0)
+        ax.legend(loc="upper left", bbox_to_anchor=place, frameon=False, fontsize=style.FONT - 1)
     else:
         style.legend(ax)
     style.plain(ax)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -66,7 +67,8 @@ def analyze(
         gathered = tables.gather(runs_dir / experiment)
     else:
         values = exported.astype(object).where(exported.notna(), None)
-        gathered = tables.adopt(values.to_dict("records"))
+        records: Any = values.to_dict("records")
+        gathered = tables.adopt(records)
     if gathered.corrupt:
         log.warning("skipped corrupt runs: %s", "; ".join(gathered.corrupt))
     committed = tables.file(results_dir, experiment)

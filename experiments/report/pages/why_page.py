@@ -170,7 +170,7 @@ def limits(runs: pd.DataFrame) -> str:
     both = pd.concat([adam, _base(runs, "adamw")])
     if len(both):
         turned = "; ".join(
-            f"{names.label(optim)} {_each(group, 'rotation', lambda x: f'{x:.2g}')}"
+            f"{names.label(str(optim))} {_each(group, 'rotation', lambda x: f'{x:.2g}')}"
             for optim, group in both.groupby("optim", sort=False)
         )
         lines.append(
@@ -201,7 +201,7 @@ def scale_rows(found: pd.DataFrame) -> Table:
         own = group.set_index("loss_scale")
         cells = [_threshold(own.loc[s]) if s in own.index else "" for s in scales]
         slope = factors.by_scale(group)
-        rows.append([names.label(optim), f"{eps:g}", *cells, _text(slope, ".2f")])
+        rows.append([names.label(str(optim)), f"{eps:g}", *cells, _text(slope, ".2f")])
     return rows
 
 
@@ -218,7 +218,7 @@ def arm_rows(found: pd.DataFrame) -> Table:
             _text(arm[key], form) for key, form in (("error", ".2f"), ("lr", "g"), ("wd", "g"))
         ]
         counts = [f"{arm[key]} of {arm['cells']}" for key in ("good", "diverged")]
-        named = [names.label(arm["optim"]), f"{arm['optim.eps']:g}"]
+        named = [names.label(str(arm["optim"])), f"{arm['optim.eps']:g}"]
         rows.append([*named, *texts, *counts, _text(arm["slope"], ".2f")])
     return rows
 
@@ -245,7 +245,7 @@ def _named(found: pd.DataFrame, chosen: pd.Series) -> str:
         within = arms[chosen[arms.index]]
         where = "" if len(within) == len(arms) else " with ε = "
         where += " and ".join(f"{eps:g}" for eps in within["optim.eps"]) if where else ""
-        there += [names.label(optim) + where] if len(within) else []
+        there += [names.label(str(optim)) + where] if len(within) else []
     return " / ".join(there) or "none"  # names have commas
 
 

@@ -59,7 +59,7 @@ class Estimate:
         """Return it with a further note, which may be ''."""
         return replace(self, note="; ".join(filter(None, [self.note, note])))
 
-    def mapped(self, increasing: Callable[[float], float]) -> "Estimate":
+    def mapped(self, increasing: Callable[[Any], Any]) -> "Estimate":
         """Return the estimate of an increasing function of it."""
         value, low, high = (float(increasing(x)) for x in (self.value, self.low, self.high))
         return replace(self, value=value, low=low, high=high, draws=increasing(self.draws))
@@ -120,7 +120,7 @@ def over_seeds(values: Iterable[float], n: int | None = None) -> Estimate:
     return Estimate(mean, mean - half, mean + half, n)
 
 
-def from_row(row: Mapping[str, Any]) -> Estimate:
+def from_row(row: Mapping[Any, Any]) -> Estimate:
     """Read an estimate back from a row of a CSV file."""
     value, low, high = (float(row[name]) for name in COLUMNS[:3])
     return Estimate(value, low, high, int(float(row.get("n") or 0)), row["reason"], row["note"])

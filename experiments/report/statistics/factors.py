@@ -1,5 +1,7 @@
 """What becomes of the right decay when Adam's L2 is taken apart, and when the loss is scaled."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -64,7 +66,7 @@ def arms(runs: pd.DataFrame) -> pd.DataFrame:
         not say.
     """
     best = runs["test_error"].min()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for (optim, eps), group in runs.groupby(SETTING):
         ended = group[group["test_error"].notna()].sort_values(["test_error", "test_loss"])
         top = ended.iloc[0] if len(ended) else dict.fromkeys(("test_error", "lr", "wd"), np.nan)

@@ -8,7 +8,6 @@ steps is within the budget if and only if its seeds are, in the geometric mean.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -16,9 +15,8 @@ import pandas as pd
 from experiments.record.schema import FINISHED
 from experiments.report.data import curves
 from experiments.report.data.panels import Panel, average
-from experiments.report.statistics import decoupling
 from experiments.report.statistics.estimate import Estimate
-from experiments.report.statistics.measure import Measured, contrast, measure_one
+from experiments.report.statistics.measure import Measured, contrast, measure_one, statistics
 from experiments.report.statistics.noise import seed_noise
 from experiments.report.statistics.rivals import by_protocol, labels, twins
 
@@ -100,6 +98,6 @@ def rivals(found: Sequence[StepsPanel]) -> Iterator[tuple[str, Estimate]]:
     """Yield by how much less the threshold of decoupled decay moves than that of its L2 twin."""
     for where, panels in by_protocol([one.measured for one in found]):
         for pair in twins(panels):
-            slope = partial(decoupling.threshold_slope, level=pair[0].settings.level)
+            slope = statistics(pair[0].settings)["threshold_slope"]
             difference = contrast(pair, slope, lambda own, twin: np.abs(own) - np.abs(twin))
             yield ", ".join(filter(None, [*labels(*pair), where])), difference

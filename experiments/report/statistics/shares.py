@@ -121,7 +121,8 @@ def rate_effect(runs: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for key, group in runs.groupby(["task", "optim", "seed"], sort=False):
-        low, high = group.loc[group["lr"].idxmin()], group.loc[group["lr"].idxmax()]
+        ordered = group.sort_values("lr", kind="stable")
+        low, high = ordered.iloc[0], ordered[ordered["lr"] == ordered["lr"].max()].iloc[0]
         if high["lr"] > low["lr"] and low["r"] > 0 and high["r"] > 0:
             answer = np.log(high["r"] / low["r"]) / np.log(high["lr"] / low["lr"])
             rows.append(dict(zip(["task", "optim", "seed"], key, strict=True)) | {"by_lr": answer})

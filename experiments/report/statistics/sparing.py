@@ -7,6 +7,7 @@ what is compared is the difference at one seed.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from experiments.record.schema import FINISHED
@@ -53,8 +54,8 @@ def differences(runs: pd.DataFrame) -> Iterator[Difference]:
             base = table[NONE].groupby(CELL).mean()
             for spared in (name for name in SPARED if name in table):
                 away = (table[spared] - table[NONE]).unstack("seed").dropna(how="all")
-                for cell, values in away.iterrows():
-                    found = over_seeds(values.dropna())
+                for cell, values in zip(away.index, away.to_numpy(), strict=True):
+                    found = over_seeds(values[~np.isnan(values)])
                     yield Difference(str(task), metric, spared, cell, base[cell], found)
                 whole = away.dropna(axis=1)
                 found = over_seeds(whole.mean(), whole.size)

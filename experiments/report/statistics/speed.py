@@ -30,7 +30,8 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, samples: int) -> Estimate
     if any(table.empty for table in tables):
         return unidentified("no evaluations that all seeds share")
     paired = list(tables[0].index) == list(tables[1].index)
-    curves = mean_curves(*(table.to_numpy() for table in tables), samples, paired=paired)
+    first_errors, second_errors = (table.to_numpy() for table in tables)
+    curves = mean_curves(first_errors, second_errors, samples, paired=paired)
     level = SLACK * np.maximum(*(curve.min(1) for curve in curves))
     first_time, second_time = (
         table.columns.to_numpy(float)[(curve <= level[:, None]).argmax(1)]

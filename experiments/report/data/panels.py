@@ -99,10 +99,8 @@ def _name(key: dict[str, Any], keys: list[dict[str, Any]]) -> str:
     rivals = [other for other in keys if other.get("figure") == key.get("figure")]
     shown: list[str] = ["optim"]
     for name in key:
-        seen: dict[tuple, set[str]] = {}
-        for rival in rivals:
-            seen.setdefault(tuple(str(rival[k]) for k in shown), set()).add(str(rival[name]))
-        if any(len(values) > 1 for values in seen.values()):
+        alike = grouped(rivals, lambda rival: tuple(str(rival[k]) for k in shown))
+        if any(len({str(one[name]) for one in some}) > 1 for some in alike.values()):
             shown.append(name)
     return ", ".join(
         [names.label(str(key["optim"]))] + [names.setting(n, key[n]) for n in shown[1:]]
@@ -171,17 +169,7 @@ def seed_table(panel: Panel, value: str) -> np.ndarray:
 
 
 def by_cell(cell: np.ndarray, seed: np.ndarray, values: np.ndarray, cells: int) -> np.ndarray:
-    """Arrange a number of each run by cell, in the order of the seeds, then NaN.
-
-    Args:
-        cell: Number of each run's cell, shape (runs,).
-        seed: Likewise.
-        values: Likewise.
-        cells: How many cells there are.
-
-    Returns:
-        Shape (cells, seeds), at least one column.
-    """
+    """Arrange numbers of runs, shapes (runs,), by cell and seed, then NaN: (cells, seeds)."""
     order = np.lexsort((seed, cell))
     cell, n = cell[order], np.bincount(cell, minlength=cells)
     rank = np.arange(len(cell)) - np.repeat(np.cumsum(n) - n, n)

@@ -1,1 +1,1 @@
-"""Pictures, each on axes that the caller owns."""
+"""Pictures. What takes ``ax`` draws on axes that its caller owns; nothing is saved or shown."""

@@ -53,17 +53,12 @@ def section(found: Sequence[Difference]) -> Section:
     table = [head, *rows.values()]
     title = "What is spared from decay"
     return Section(
-        title, [table], EXPLAINED, verdicts=verdicts, file="ablation", data=pd.DataFrame(data)
+        title, [table], EXPLAINED, verdicts=verdicts, data={"ablation": pd.DataFrame(data)}
     )
 
 
 def draw(found: Sequence[Difference], *, ax: Axes) -> Axes:
-    """Draw the differences of one task and metric, a line a cell, their mean at the bottom.
-
-    Args:
-        found: Of one task and metric.
-        ax: Axes to draw on. Nothing is saved or shown.
-    """
+    """Draw the differences of one task and metric, a line a cell, their mean at the bottom."""
     cells = list(dict.fromkeys(one.cell for one in found))
     for one in found:
         y = cells.index(one.cell) + (0.15 if one.spared == "embeddings_too" else -0.15)

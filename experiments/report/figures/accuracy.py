@@ -38,11 +38,6 @@ def draw(one: Measured, points: pd.DataFrame, *, ax: Axes) -> Axes:
     """Draw accuracy over steps at the middle learning rate, mean over seeds where all have a point.
 
     A line a decay, darker with more; the test accuracy is solid, the training accuracy dotted.
-
-    Args:
-        one: The panel.
-        points: Typed learning curves.
-        ax: Axes to draw on. Nothing is saved or shown.
     """
     runs = one.panel.runs
     runs = runs[(runs["lr"] == middle_rate(one)) & (runs["status"] == FINISHED)]

@@ -51,13 +51,8 @@ def learning_curve(
     """Draw a metric against epoch: a line a cell, the mean over seeds, in a band of the extremes.
 
     A colour is an optimizer, a dash its second protocol, a darker shade more decay; no decay is
-    dotted. The error's axis shows the points after the first tenth, without the highest.
-
-    Args:
-        page: Panels to compare.
-        points: Typed learning curves.
-        metric: A column of ``curves.METRICS``; losses get a log axis.
-        ax: Axes to draw on. Nothing is saved or shown.
+    dotted. A loss has a log axis; the error's shows the points after the first tenth, without the
+    highest.
     """
     late = []
     dashes = style.dashes(one.panel.optim for one in page)

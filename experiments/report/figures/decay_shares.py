@@ -1,6 +1,4 @@
-"""The six pictures of one task, each from tidy tables onto axes that the caller owns."""
-
-from collections.abc import Sequence
+"""What decay takes of each weight: the six panels of one task."""
 
 import numpy as np
 import pandas as pd
@@ -12,9 +10,6 @@ from experiments.report.data import names
 from experiments.report.data.text import MINUS
 from experiments.report.figures import style
 from experiments.report.statistics.shares import R, is_matrix, slope
-
-#: Beside the decoupled ones, whom layer by layer pictures show.
-PAIR = ("adam", "adamw")
 
 
 def picture(rows: pd.DataFrame, table: pd.DataFrame, runs: pd.DataFrame) -> Figure:
@@ -28,14 +23,15 @@ def picture(rows: pd.DataFrame, table: pd.DataFrame, runs: pd.DataFrame) -> Figu
     figure = style.figure(9.6, 6.2)
     axes = figure.subplots(2, 3).flat
     base = _base(rows)
-    middle = _middle(base)
-    one = middle[middle["seed"] == middle["seed"].min()]
-    spectrum(one, ax=axes[0])
-    against_gradients(one, ax=axes[1])
+    seed = base[base["seed"] == base["seed"].min()]
+    sampled = seed[seed["sample_r"] != ""]
+    look = seed[seed["step"].isin(sampled["step"].unique()[:1])]  # halfway
+    spectrum(look, ax=axes[0])
+    against_gradients(look, ax=axes[1])
     over_training(_base(table), ax=axes[2])
     against_rate(runs, ax=axes[3])
-    turning(base[base["seed"] == base["seed"].min()], ax=axes[4])
-    growth(base[base["seed"] == base["seed"].min()], ax=axes[5])
+    turning(seed, ax=axes[4])
+    growth(seed, ax=axes[5])
     count = len(axes[2].get_legend_handles_labels()[1])
     style.legend_below(figure, [axes[2]], count, style.FONT)
     return figure
@@ -44,12 +40,6 @@ def picture(rows: pd.DataFrame, table: pd.DataFrame, runs: pd.DataFrame) -> Figu
 def _base(table: pd.DataFrame) -> pd.DataFrame:
     """Keep each optimizer's lower learning rate."""
     return table[table["lr"] == table.groupby("optim")["lr"].transform("min")]
-
-
-def _middle(rows: pd.DataFrame) -> pd.DataFrame:
-    """Keep the last look of the first half of each run that has a sample."""
-    sampled = rows[rows["sample_r"] != ""]
-    return rows[rows["step"].isin(sampled["step"].unique()[:1])]
 
 
 def _optims(table: pd.DataFrame) -> list[str]:
@@ -79,12 +69,7 @@ def _finish(ax: Axes, title: str, across: str, up: str = "") -> Axes:
 
 
 def spectrum(rows: pd.DataFrame, *, ax: Axes) -> Axes:
-    """Draw r over eta, layer by layer: quartiles thick, 5 to 95 % thin, the median a dot.
-
-    Args:
-        rows: One look of one seed, an optimizer or several.
-        ax: Axes to draw on. What decay lengthens lies beyond the left end.
-    """
+    """Draw r over eta at one look by layer: quartiles thick, 5 to 95 % thin, the median a dot."""
     layers = list(rows["layer"].unique())
     optims = _optims(rows)
     for k, optim in enumerate(optims):
@@ -110,12 +95,7 @@ def spectrum(rows: pd.DataFrame, *, ax: Axes) -> Axes:
 
 
 def against_gradients(rows: pd.DataFrame, *, ax: Axes) -> Axes:
-    """Draw r over eta against root v of sampled weights, with the slope over all weights.
-
-    Args:
-        rows: One look of one seed; optimizers without v are left out.
-        ax: Axes to draw on.
-    """
+    """Draw r over eta against root v of sampled weights at one look; the slope is over all."""
     for optim in _optims(rows):
         own = rows[(rows["optim"] == optim) & (rows["logs"] > 0) & (rows["sample_r"] != "")]
         if not len(own):
@@ -136,12 +116,7 @@ def against_gradients(rows: pd.DataFrame, *, ax: Axes) -> Axes:
 
 
 def over_training(table: pd.DataFrame, *, ax: Axes) -> Axes:
-    """Draw the network's median r over eta with its quartiles over steps, mean over seeds.
-
-    Args:
-        table: From ``shares.looks``, one learning rate an optimizer.
-        ax: Axes to draw on.
-    """
+    """Draw the network's median r over eta with its quartiles over steps, mean over seeds."""
     for optim in _optims(table):
         steps = table[table["optim"] == optim].groupby("step")[["r_25", "r_50", "r_75"]].mean()
         steps = steps.where(steps > 0)
@@ -153,12 +128,7 @@ def over_training(table: pd.DataFrame, *, ax: Axes) -> Axes:
 
 
 def against_rate(runs: pd.DataFrame, *, ax: Axes) -> Axes:
-    """Draw each optimizer's median r over eta against the learning rate, a dot a seed.
-
-    Args:
-        runs: From ``shares.per_run``.
-        ax: Axes to draw on.
-    """
+    """Draw each optimizer's median r over eta against the learning rate, a dot a seed."""
     for optim in _optims(runs):
         own = runs[(runs["optim"] == optim) & (runs["r"] > 0)]
         colour = style.colour(optim)
@@ -170,39 +140,27 @@ def against_rate(runs: pd.DataFrame, *, ax: Axes) -> Axes:
     return _finish(ax, title, r"learning rate $\alpha$", r"r / $\eta_t$, median")
 
 
-def _line_a_matrix(rows: pd.DataFrame, optims: Sequence[str], ax: Axes) -> None:
-    """Draw the column ``shown`` over steps for each weight matrix of these optimizers."""
-    for optim in optims:
+def _line_a_matrix(rows: pd.DataFrame, ax: Axes) -> None:
+    """Draw the column ``shown`` over steps for each weight matrix of Adam and AdamW."""
+    for optim in ("adam", "adamw"):
         own = rows[(rows["optim"] == optim) & is_matrix(rows["layer"])]
         for _, layer in own.groupby("layer"):
             ax.plot(layer["step"], layer["shown"], color=style.colour(optim), lw=0.8, alpha=0.8)
 
 
-def turning(rows: pd.DataFrame, *, ax: Axes, optims: Sequence[str] = PAIR) -> Axes:
-    """Draw each weight matrix's angle a step over the predicted one, over steps.
-
-    Args:
-        rows: One seed, one learning rate an optimizer.
-        ax: Axes to draw on.
-        optims: Whom to show.
-    """
+def turning(rows: pd.DataFrame, *, ax: Axes) -> Axes:
+    """Draw each weight matrix's angle a step over the predicted one, over the steps of a seed."""
     rows = rows[rows["rotation_predicted"] > 0]
     ratio = rows["rotation"] / rows["rotation_predicted"]
-    _line_a_matrix(rows.assign(shown=ratio), optims, ax)
+    _line_a_matrix(rows.assign(shown=ratio), ax)
     ax.axhline(1, color="0.6", lw=0.8, ls="--")
     ax.set_yscale("log")
     return _finish(ax, "e. rotation a step, each matrix a line", "step", "measured over predicted")
 
 
-def growth(rows: pd.DataFrame, *, ax: Axes, optims: Sequence[str] = PAIR) -> Axes:
-    """Draw each weight matrix's norm, relative to that at the first look, over steps.
-
-    Args:
-        rows: One seed, one learning rate an optimizer.
-        ax: Axes to draw on.
-        optims: Whom to show.
-    """
+def growth(rows: pd.DataFrame, *, ax: Axes) -> Axes:
+    """Draw each weight matrix's norm, relative to that at the first look, over a seed's steps."""
     first = rows.groupby(["optim", "layer"])["weight_norm"].transform("first")
-    _line_a_matrix(rows.assign(shown=rows["weight_norm"] / first), optims, ax)
+    _line_a_matrix(rows.assign(shown=rows["weight_norm"] / first), ax)
     ax.set_yscale("log")
     return _finish(ax, "f. norm of each matrix", "step", "relative to the first look")

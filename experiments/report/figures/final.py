@@ -27,11 +27,8 @@ def part(page: Page) -> Part:
 def against_decay(page: Sequence[Measured], *, ax: Axes) -> Axes:
     """Draw the final error over log2 wd at each panel's best lr, with the sd over seeds.
 
-    No decay stands apart at the left; the best cell has a star.
-
-    Args:
-        page: Panels whose decay has one meaning and so one axis.
-        ax: Axes to draw on. Nothing is saved or shown.
+    Decay has one meaning in all of them. No decay stands apart at the left; the best cell has a
+    star.
     """
     metric = page[0].settings.metric
     optims = [one.panel.optim for one in page]

@@ -71,8 +71,7 @@ class Section:
         explained: What the numbers are, and how their intervals were made.
         lines: Remarks, one line each.
         verdicts: Computed sentences, one line each; they stand first.
-        file: Name of the CSV file that has every number, without its ending; '' without one.
-        data: What is in it.
+        data: Every number, by the name of its CSV file without the ending.
     """
 
     title: str
@@ -80,8 +79,7 @@ class Section:
     explained: str = ""
     lines: Sequence[str] = ()
     verdicts: Sequence[str] = ()
-    file: str = ""
-    data: pd.DataFrame = field(default_factory=pd.DataFrame)
+    data: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     def markdown(self) -> str:
         """Return it as a README has it."""

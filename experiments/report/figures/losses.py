@@ -57,20 +57,13 @@ def section(page: Sequence[Measured]) -> Section:
             data.append(key | {"without_decay": without, "with_decay": with_decay} | found.row())
             verdicts.append(judge.effect(f"{one.panel.name}: decay", name, found, ".3f", "nats"))
     title = "What decay does to both losses"
-    return Section(
-        title, [rows], EXPLAINED, verdicts=verdicts, file="losses", data=pd.DataFrame(data)
-    )
+    return Section(title, [rows], EXPLAINED, verdicts=verdicts, data={"losses": pd.DataFrame(data)})
 
 
 def draw(one: Measured, metric: str, *, ax: Axes) -> Axes:
     """Draw a loss over decay, a line a learning rate (darker is higher), mean over seeds.
 
     No decay stands apart at the left; the lowest cell has a star.
-
-    Args:
-        one: The panel.
-        metric: A column of losses.
-        ax: Axes to draw on. Nothing is saved or shown.
     """
     runs = one.panel.runs
     cells = runs[runs["status"] == FINISHED].groupby(["lr", "wd"])[metric].mean().reset_index()

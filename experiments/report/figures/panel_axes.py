@@ -46,7 +46,7 @@ def heatmap(
         best: How many of the lowest cells to ring.
         line: Points (lr, x) of the ridge or threshold, drawn over the cells in ``colour``.
         colour: Colour of the optimizer.
-        ax: Axes to draw on. Nothing is saved or shown.
+        ax: Axes to draw on.
 
     Returns:
         ``ax``; its mappable for a colour bar is ``ax.collections[0]``.

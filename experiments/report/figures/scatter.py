@@ -29,10 +29,6 @@ def against_loss(page: Sequence[Measured], *, ax: Axes) -> Axes:
 
     The lines are what ``equal_loss.compare`` compares; cells far above the best are left out there
     and here.
-
-    Args:
-        page: Panels to compare, with training losses.
-        ax: Axes to draw on. Nothing is saved or shown.
     """
     metric, by_panel = "test_error", []
     for one in page:

@@ -82,16 +82,11 @@ def section(found: Sequence[Curve]) -> Section:
     text = EXPLAINED.format(stays=STAYS, factor=2**STAYS, samples=settings.samples)
     table = pd.DataFrame(data)
     title = "Where the best learning rate lies"
-    return Section(title, [rows], text, verdicts=[verdict], file="sensitivity", data=table)
+    return Section(title, [rows], text, verdicts=[verdict], data={"sensitivity": table})
 
 
 def draw(found: Sequence[Curve], *, ax: Axes) -> Axes:
-    """Draw a line a width, the mean over seeds with its sd, the best rate marked beneath.
-
-    Args:
-        found: Curves of one optimizer.
-        ax: Axes to draw on. Nothing is saved or shown.
-    """
+    """Draw an optimizer's line a width, mean over seeds with its sd, the best rates marked."""
     shades = style.shades(found[0].optim, len(found) + 1)[1:]
     metric = found[0].measured.settings.metric
     for one, shade, dash in zip(found, shades, style.DASHES, strict=False):

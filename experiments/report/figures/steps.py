@@ -74,7 +74,7 @@ def section(found: Sequence[StepsPanel]) -> Section:
     text = EXPLAINED.format(level=found[0].level, budget=f"{found[0].budget:g}", samples=samples)
     table = pd.DataFrame(data)
     return Section(
-        "Steps until it generalizes", [rows], text, verdicts=verdicts, file="grokking", data=table
+        "Steps until it generalizes", [rows], text, verdicts=verdicts, data={"grokking": table}
     )
 
 
@@ -83,8 +83,8 @@ def _fastest(one: StepsPanel) -> list[str]:
     if not len(one.there):
         return ["-"] * 4
     best = one.there.sort_values(STEPS, kind="stable").iloc[0]
-    own = one.runs[one.runs["status"] == FINISHED]
-    own = own[(own["lr"] == best["lr"]) & (own["wd"] == best["wd"])]
+    own = one.panel.runs
+    own = own[(own["status"] == FINISHED) & (own["lr"] == best["lr"]) & (own["wd"] == best["wd"])]
     by_heart = 2.0 ** np.log2(own[BY_HEART]).mean()
     return [f"{best[STEPS]:.0f}", short(best["lr"]), short(best["wd"]), f"{by_heart:.0f}"]
 

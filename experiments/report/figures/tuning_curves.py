@@ -14,12 +14,7 @@ WITHIN = 4
 
 
 def tuning_curve(measured: Sequence[Measured], *, ax: Axes) -> Axes:
-    """Draw the expected best error of k draws, with its 95 % band where there is one.
-
-    Args:
-        measured: Panels to compare: of one task and budget.
-        ax: Axes to draw on. Nothing is saved or shown.
-    """
+    """Draw the expected best error of k draws, with its 95 % band where there is one."""
     dashes = style.dashes(one.panel.optim for one in measured)
     for one, dash in zip(measured, dashes, strict=True):
         curve, colour = one.tuning, style.colour(one.panel.optim)

@@ -1,21 +1,22 @@
-"""The files that a report writes, all at its end, so that an error leaves none of them."""
+"""The files of a report, all written at its end, so that an error leaves none of them."""
 
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from experiments.record import files
 from experiments.report.figures import style
 
-Files = dict[Path, str | bytes]
+Contents = dict[Path, str | bytes]
 
 
-def add_figure(files: Files, stem: Path, figure: Figure) -> None:
-    """Add a figure as png and svg, under a path without its ending."""
-    files |= {stem.with_name(f"{stem.name}.{k}"): data for k, data in style.render(figure).items()}
+def pictures(stem: Path, figure: Figure) -> Contents:
+    """Return a figure as png and svg, under a path without its ending."""
+    return {Path(f"{stem}.{kind}"): data for kind, data in style.render(figure).items()}
 
 
-def write(files: Files) -> str:
+def write(contents: Contents) -> str:
     """Write all files; return a line that names them."""
-    for path, content in files.items():
+    for path, content in contents.items():
         files.write(path, content)
-    return f"wrote {' '.join(map(str, files))}"
+    return f"wrote {' '.join(map(str, contents))}"

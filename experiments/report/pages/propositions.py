@@ -45,9 +45,9 @@ def report(rows: Sequence[dict[str, Any]], folder: Path, code: str) -> str:
         shown.append([row["proposition"], row["case"], *numbers])
     steps = str(frame["quantity"].iloc[0]).removeprefix("largest deviation over ")
     page = PAGE.format(steps=steps, table=markdown(shown), code=code)
-    contents: files.Files = {
+    contents: files.Contents = {
         folder / "propositions.csv": frame.to_csv(index=False),
         folder / "README.md": page,
     }
-    files.add_figure(contents, folder / "propositions", figure(frame))
+    contents |= files.pictures(folder / "propositions", figure(frame))
     return f"{aligned(shown)}\n\n{files.write(contents)}"

@@ -6,7 +6,7 @@ import pandas as pd
 
 from experiments.record.schema import DIVERGED
 from experiments.report.data import names, units
-from experiments.report.data.panels import best_cell
+from experiments.report.data.panels import best_cell, grouped
 from experiments.report.data.text import Table, short
 from experiments.report.figures.kinds import Section
 from experiments.report.statistics.counterpart import Pair
@@ -60,10 +60,11 @@ intervals over seeds, or over the noise of a run. `findings.csv` has every numbe
 def numbers(figure: str, page: Sequence[Measured], *, is_grid: bool) -> Section:
     """Return the best cells of a figure's panels and, of a grid, their statistics."""
     title = figure.replace("figure", "Figure ") or "Numbers"
+    data = {"decoupling": statistics_frame(page), "tuning": tuning_frame(page)}
     if not is_grid:
-        return Section(title, [best_cells(page)])
+        return Section(title, [best_cells(page)], data=data)
     tables = [best_cells(page), *(statistics_table(page, which) for which in (DECOUPLING, TUNING))]
-    return Section(title, tables, lines=[*reasons(page), *notes(page)])
+    return Section(title, tables, lines=[*reasons(page), *notes(page)], data=data)
 
 
 def best_cells(measured: Sequence[Measured]) -> Table:
@@ -142,19 +143,17 @@ def beside(pairs: Sequence[Pair]) -> Section:
 def comparisons(found: Sequence[Finding], metric: str) -> Section:
     """Return comparisons of panels."""
     rows = [["", "number", "value", "n", "remark"], *(one.text(metric) for one in found)]
-    data = pd.DataFrame([one.row() for one in found])
-    return Section("Comparisons", [rows], COMPARED, file="findings", data=data)
+    data = {"findings": pd.DataFrame([one.row() for one in found])}
+    return Section("Comparisons", [rows], COMPARED, data=data)
 
 
 def conventions(matches: Sequence[Match]) -> list[Section]:
     """Return how far runs are apart that two conventions should make alike, by optimizer."""
     sections = []
-    for optim in dict.fromkeys(match.second.optim for match in matches):
-        own = [match for match in matches if match.second.optim == optim]
+    for optim, own in grouped(matches, lambda match: match.second.optim).items():
         title = f"{names.label(optim)} at equal shrink per step"
-        data = pd.concat([match.table() for match in own])
-        lines = [match.text() for match in own]
-        sections.append(Section(title, lines=lines, file=f"matching_{optim}", data=data))
+        data = {f"matching_{optim}": pd.concat([match.table() for match in own])}
+        sections.append(Section(title, lines=[match.text() for match in own], data=data))
     return sections
 
 

@@ -14,7 +14,7 @@ from experiments.record import tables
 from experiments.record.tables import Row
 from experiments.report.data import curves
 from experiments.report.data.frames import frame
-from experiments.report.data.panels import Panel, grouped, panels
+from experiments.report.data.panels import Panel, panels
 from experiments.report.data.text import csv
 from experiments.report.figures.kinds import Page, Picture, Section, kinds
 from experiments.report.pages import files, readme, sections
@@ -62,23 +62,16 @@ def analyze(
         UserError: There is no run of it; or a setting or the committed table is wrong.
     """
     settings = settings or Settings()
-    runs_dir, folder = Path(runs_dir), Path(results_dir) / experiment
-    if exported is None:
-        gathered = tables.gather(runs_dir / experiment)
-    else:
-        values = exported.astype(object).where(exported.notna(), None)
-        records: Any = values.to_dict("records")
-        gathered = tables.adopt(records)
-    if gathered.corrupt:
-        log.warning("skipped corrupt runs: %s", "; ".join(gathered.corrupt))
-    committed = tables.file(results_dir, experiment)
+    runs_dir, results_dir = Path(runs_dir), Path(results_dir)
+    folder, committed = results_dir / experiment, tables.file(results_dir, experiment)
+    gathered = _gathered(runs_dir / experiment, exported)
     rows = tables.merge(tables.read(committed), gathered.rows)
     if not rows:
-        raise UserError(_nothing(experiment, gathered, runs_dir, Path(results_dir)))
+        raise UserError(_nothing(experiment, gathered, runs_dir, results_dir))
     runs = frame(rows)
     shown = _chosen(panels(runs, settings.metric, planned), settings.panels)
-    measured = measure(shown, settings, _lenders(Path(results_dir), settings))
-    contents: files.Files = {committed: tables.render(rows)}
+    measured = measure(shown, settings, _lenders(results_dir, settings))
+    contents: files.Contents = {committed: tables.render(rows)}
     points = tables.read(folder / curves.FILE, curves.KIND)
     if settings.curves:
         points = _curves(runs_dir / experiment, points, settings.level)
@@ -91,14 +84,11 @@ def analyze(
         drawn, told = draw(Page(name, own, typed, _first(note)), settings)
         pictures |= drawn
         said += [sections.numbers(name, own, is_grid=settings.is_grid), *told]
-    said += _comparisons(measured, settings, typed, folder.parent)
+    said += _comparisons(measured, settings, typed, results_dir)
     for name, picture in pictures.items():
-        files.add_figure(contents, folder / name, picture.figure)
-    frames = {name: pd.concat([one.data for one in own])
-              for name, own in grouped(said, lambda one: one.file).items() if name}  # fmt: skip
-    frames["decoupling"] = sections.statistics_frame(measured)
-    frames["tuning"] = sections.tuning_frame(measured)
-    for name, data in frames.items():
+        contents |= files.pictures(folder / name, picture.figure)
+    for name in dict.fromkeys(name for one in said for name in one.data):
+        data = pd.concat([one.data[name] for one in said if name in one.data])
         contents[folder / f"{name}{settings.suffix}.csv"] = csv(data)
     if not settings.suffix:
         captions = {f"{name}.png": one.caption for name, one in pictures.items() if one.caption}
@@ -106,6 +96,18 @@ def analyze(
     text = [experiment, *(one.text() for one in said)]
     text.append("\n".join([*_open_ends(measured, gathered), files.write(contents)]))
     return Report("\n\n".join(filter(None, text)), list(contents))
+
+
+def _gathered(runs: Path, exported: pd.DataFrame | None) -> tables.Gathered:
+    """Return the rows of the run folders, or of an exported table."""
+    if exported is None:
+        gathered = tables.gather(runs)
+    else:
+        records: Any = exported.astype(object).where(exported.notna(), None).to_dict("records")
+        gathered = tables.adopt(records)
+    if gathered.corrupt:
+        log.warning("skipped corrupt runs: %s", "; ".join(gathered.corrupt))
+    return gathered
 
 
 def draw(page: Page, settings: Settings) -> tuple[dict[str, Picture], list[Section]]:

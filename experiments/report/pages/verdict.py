@@ -83,7 +83,7 @@ def report(results_dir: Path) -> str:
     found = rulings(results_dir)
     rows, notes = table(found), _notes(found)
     page = PAGE.format(table=markdown(rows), still=STILL, gain=NO_GAIN, notes=notes)
-    contents: files.Files = {results_dir / "README.md": page}
+    contents: files.Contents = {results_dir / "README.md": page}
     readme = results_dir.parent / "README.md"
     shown = markdown(table(found, brief=True))
     if readme.exists() and (text := between_markers(readme.read_text(), shown, readme)):

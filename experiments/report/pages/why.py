@@ -45,7 +45,7 @@ def report(runs_dir: Path, results_dir: Path) -> str:
     per_run = shares.per_run(looks)
     rulings = why_claims.rulings(per_run)
     claims = why_page.claim_rows(rulings)
-    contents: files.Files = {
+    contents: files.Contents = {
         tables.file(results_dir, NAME): tables.render(runs),
         folder / probes.FILE: tables.render(kept, probes.KIND),
         folder / "claims.csv": csv(why_claims.frame(rulings)),
@@ -53,11 +53,11 @@ def report(runs_dir: Path, results_dir: Path) -> str:
     tasks = sorted(rows["task"].unique())
     for task in tasks:
         own = [part[part["task"] == task] for part in (rows, looks, per_run)]
-        files.add_figure(contents, folder / f"why_{task}", decay_shares.picture(*own))
+        contents |= files.pictures(folder / f"why_{task}", decay_shares.picture(*own))
     scaled = _runs("loss_scale", runs_dir, results_dir)
     thresholds = factors.thresholds(scaled) if len(scaled) else None
     if thresholds is not None:
-        files.add_figure(contents, folder / "loss_scale", loss_scale.figure(thresholds))
+        contents |= files.pictures(folder / "loss_scale", loss_scale.figure(thresholds))
     factorials = {name: _runs(name, runs_dir, results_dir) for name in FACTORIALS}
     contents[results_dir.parent / "docs" / "why.md"] = why_page.page(
         tasks,

@@ -21,7 +21,7 @@ def best_decay(s: Surface, tolerance: float = 2.0) -> Estimate:
     one cell's noise than the decay of the single best cell.
     """
     r = decoupling.rows(s, tolerance)
-    used = r.counted & (r.tied <= decoupling.FLAT) & ~r.edge
+    used = r.fitted & ~r.edge
     with np.errstate(invalid="ignore"):
         return drawn(np.where(used, r.log_x, 0).sum(1) / np.where(used.any(1), used.sum(1), np.nan))
 

@@ -36,6 +36,11 @@ class Rows:
         """Rows within the tolerance whose lowest error is a value, not a bound."""
         return self.near & ~self.clipped
 
+    @property
+    def fitted(self) -> np.ndarray:
+        """Those of them that have a minimum to speak of."""
+        return self.counted & (self.tied <= FLAT)
+
 
 def rows(s: Surface, tolerance: float = 2.0) -> Rows:
     """Find each row's best decay: the lowest error over wd > 0 at one lr.
@@ -43,9 +48,9 @@ def rows(s: Surface, tolerance: float = 2.0) -> Rows:
     A row is near when that error is less than ``tolerance`` above ``e*``. Two tied cells give
     their geometric mean. A minimum is at the edge when no cell lies on one side of it.
     """
-    best = _min(_min(s.known, 2), 1)
+    best = s.known.min((1, 2), initial=np.inf)
     error = np.where(np.isnan(s.error), np.inf, s.error)[:, :, ~s.zero]
-    low = _min(error, 2)
+    low = error.min(2, initial=np.inf)
     lowest = (error <= low[..., None] + TIE) & np.isfinite(error)
     tied = lowest.sum(2)
     with np.errstate(invalid="ignore"):
@@ -70,10 +75,10 @@ def ridge_slope(s: Surface, tolerance: float = 2.0) -> Estimate:
     fewer than two whose minimum is inside the grid.
     """
     r = rows(s, tolerance)
-    used = r.counted & (r.tied <= FLAT)
+    used = r.fitted
     inside = (used & ~r.edge).sum(1)
     values = np.where(inside >= 2, _slope(s.log_lr, r.log_x, used), np.nan)
-    n, flat = int(used[0].sum()), int((r.counted & (r.tied > FLAT))[0].sum())
+    n, flat = int(used[0].sum()), int((r.counted & ~used)[0].sum())
     edge, clipped = int((used & r.edge)[0].sum()), int((r.near & r.clipped)[0].sum())
     parts = [f"{n} of {len(s.lr)} rows"]
     parts += [f"{edge} with the minimum at the grid's edge"] if edge else []
@@ -86,7 +91,7 @@ def ridge_slope(s: Surface, tolerance: float = 2.0) -> Estimate:
 def ridge(s: Surface, tolerance: float = 2.0) -> pd.DataFrame:
     """Return the points that ``ridge_slope`` fits: the best decay x of each lr that counts."""
     r = rows(s, tolerance)
-    return _line(s, r.log_x[0], (r.counted & (r.tied <= FLAT))[0])
+    return _line(s, r.log_x[0], r.fitted[0])
 
 
 def _why_no_ridge(n: int, flat: int, edge: int) -> str:
@@ -180,11 +185,10 @@ def freezing_cost(s: Surface, tolerance: float = 2.0) -> Estimate:
     r = rows(s, tolerance)
     error = s.pessimistic
     with np.errstate(invalid="ignore", divide="ignore"):
-        regret = error - _min(np.where(np.isnan(error), np.inf, error), 2)[..., None]
+        regret = error - np.fmin.reduce(error, 2, keepdims=True, initial=np.inf)
         there = r.counted[..., None] & ~np.isnan(regret)
         by_column = np.where(there, regret, 0).sum(1) / there.sum(1)
-    known = s.known
-    share = ((known <= r.best[:, None, None] + TIE) & np.isfinite(known)).sum(1)
+    share = ((s.known <= r.best[:, None, None] + TIE) & np.isfinite(s.known)).sum(1)
     with np.errstate(invalid="ignore"):
         values = np.where(share > 0, share * by_column, 0).sum(1) / share.sum(1)
     values = np.where(r.counted.sum(1) >= 2, values, np.nan)
@@ -200,10 +204,6 @@ def freezing_cost(s: Surface, tolerance: float = 2.0) -> Estimate:
 
 def _rows(n: int) -> str:
     return f"{n} row{'s' * (n != 1)}"
-
-
-def _min(array: np.ndarray, axis: int) -> np.ndarray:
-    return array.min(axis) if array.shape[axis] else np.full(np.delete(array.shape, axis), np.inf)
 
 
 def _slope(x: np.ndarray, y: np.ndarray, used: np.ndarray) -> np.ndarray:

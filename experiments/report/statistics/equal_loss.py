@@ -60,11 +60,8 @@ def compare(
     if not low < high:
         text = " and ".join(f"{np.exp(a):.3g} to {np.exp(b):.3g}" for a, b in ranges)
         return unidentified(f"the training losses do not overlap: {text}", n)
-    generator = np.random.default_rng(n)
-    means = [cell_means(x, samples, sd, generator) for x, sd in zip(cells, noise, strict=True)]
-    count = min(map(len, means))
     note = f"losses {np.exp(low):.2g} to {np.exp(high):.2g}"
-    return drawn(_difference(*(one[:count] for one in means)), note=note).resolved(n)
+    return drawn(_difference(*cell_means(cells, noise, samples)), note=note).resolved(n)
 
 
 def _cells(runs: pd.DataFrame, most: float) -> np.ndarray:

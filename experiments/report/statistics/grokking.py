@@ -38,22 +38,19 @@ class StepsPanel:
 
     @property
     def panel(self) -> Panel:
+        """Its runs have ``steps_to`` and ``by_heart``, infinite where never."""
         return self.measured.panel
-
-    @property
-    def runs(self) -> pd.DataFrame:
-        """Its runs with ``steps_to`` and ``by_heart``, infinite where never."""
-        return self.panel.runs
 
     @property
     def budget(self) -> float:
         """Steps of its runs."""
-        return float(self.runs["steps"].max())
+        return float(self.panel.runs["steps"].max())
 
     @property
     def cells(self) -> pd.DataFrame:
         """Its cells with ``steps_to``, the geometric mean; a bound where a seed never is there."""
-        ended = self.runs[self.runs["status"] == FINISHED]
+        runs = self.panel.runs
+        ended = runs[runs["status"] == FINISHED]
         never = ended.groupby(["lr", "wd"])[STEPS].max() == np.inf
         cells = self.panel.cells.set_index(["lr", "wd"])
         late = (cells["status"] == FINISHED) & never.reindex(cells.index, fill_value=False)

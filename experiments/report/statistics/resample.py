@@ -5,6 +5,7 @@ after it; nothing else is known of them elsewhere.
 """
 
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -45,23 +46,31 @@ def panel_surface(panel: Panel, settings: Settings, noise: Noise | None) -> Surf
 
 
 def cell_means(
-    values: np.ndarray, samples: int, noise: Noise | None, generator: np.random.Generator
-) -> np.ndarray:
-    """Return the means over the seeds of cells, two numbers of a run drawn together.
+    methods: Sequence[np.ndarray], noise: Sequence[Noise | None], samples: int
+) -> list[np.ndarray]:
+    """Return the means over the seeds of cells of several methods, two numbers of a run together.
 
     As in :func:`panel_surface`: deviations from a cell's mean are widened by sqrt(n / (n - 1)), and
     a cell of one seed gets Gaussian noise, pooled over the others or else given for the second
-    number; without either nothing is drawn.
+    number. Nothing is drawn if one of the methods has neither.
 
     Args:
-        values: Shape (2, cells, seeds), those of a cell first, then NaN.
+        methods: Of each, an array (2, cells, seeds), the numbers of a cell first, then NaN.
+        noise: Of the second number, for each method.
         samples: How many.
-        noise: Of the second number.
-        generator: Source of randomness.
 
     Returns:
-        Shape (1 + S, 2, cells).
+        Shapes (1 + S, 2, cells).
     """
+    generator = np.random.default_rng(sum(int(np.isfinite(one[1]).sum()) for one in methods))
+    drawn = [_means(*pair, samples, generator) for pair in zip(methods, noise, strict=True)]
+    count = min(map(len, drawn))
+    return [one[:count] for one in drawn]
+
+
+def _means(
+    values: np.ndarray, noise: Noise | None, samples: int, generator: np.random.Generator
+) -> np.ndarray:
     n = np.isfinite(values[0]).sum(1)
     center = np.nanmean(values, 2)
     away = np.where(np.isfinite(values), values - center[..., None], 0)

@@ -23,7 +23,7 @@ def test_the_section_says_it_task_by_task_and_in_the_unit_of_the_metric():
     (table,) = section.tables
     assert len(table) == 1 + 2 * 2 * (4 + 1)
     assert {len(row) for row in table} == {len(table[0])}
-    assert len(section.data) == 2 * 2 * 2 * (4 + 1)
+    assert len(section.data["ablation"]) == 2 * 2 * 2 * (4 + 1)
 
 
 def test_a_kind_without_runs_is_a_dash():

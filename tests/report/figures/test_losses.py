@@ -1,5 +1,4 @@
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
@@ -54,6 +53,6 @@ def test_a_panel_without_a_finished_run_is_an_empty_one_and_says_nothing(recwarn
 
 def test_every_number_is_in_the_file():
     section = losses.section(measured(rows()))
-    assert isinstance(section.data, pd.DataFrame)
-    assert list(section.data["loss"]) == ["test_loss", "train_loss"]
-    assert section.data["with_decay"].tolist() == pytest.approx([1.9, 1.45])
+    data = section.data["losses"]
+    assert list(data["loss"]) == ["test_loss", "train_loss"]
+    assert data["with_decay"].tolist() == pytest.approx([1.9, 1.45])

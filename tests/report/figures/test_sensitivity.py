@@ -34,8 +34,8 @@ def test_the_table_has_a_row_a_width_and_the_file_every_number():
     assert [row[1] for row in table] == ["width", "64", "128", "64", "128"]
     assert [row[5] == "-" for row in table[1:]] == [False, True, False, True]
     assert 0.0036 < float(table[1][2].split(" [")[0]) < 0.0042
-    assert set(section.data["statistic"]) == {"log2_best_lr", "sensitivity", "shift"}
-    assert len(section.data) == 4 + 4 + 2
+    assert set(section.data["sensitivity"]["statistic"]) == {"log2_best_lr", "sensitivity", "shift"}
+    assert len(section.data["sensitivity"]) == 4 + 4 + 2
 
 
 def test_a_curve_of_which_all_runs_diverged_has_dashes():

@@ -55,7 +55,7 @@ def test_a_run_without_points_is_left_out_and_missing_ones_are_no_bounds():
     plan.append({"optim": "adamw", "lr": STEP_RATES[0], "wd": 2.0**-3, "seed": 0})
     page = measured(found, planned=plan)
     one = in_steps(page[0], typed(points), 5.0)
-    assert len(one.runs) == len(found)
+    assert len(one.panel.runs) == len(found)
     cell = one.cells.set_index(["lr", "wd"]).loc[(STEP_RATES[0], 2.0**-3)]
     assert (cell["status"], cell["bound"]) == ("missing", "")
 

@@ -62,8 +62,8 @@ def test_the_same_runs_give_the_same_interval_and_a_shifted_one_in_another_coord
 
 def test_means_of_cells_have_the_unbiased_variance_of_a_mean_over_the_seeds_that_a_cell_has():
     errors = np.array([[4.0, 5.0, 9.0], [1.0, 3.0, np.nan], [7.0, np.nan, np.nan]])
-    pair, generator = np.stack([errors, errors]), np.random.default_rng(0)
-    first, values = np.split(resample.cell_means(pair, 20_000, None, generator), [1])
+    (drawn,) = resample.cell_means([np.stack([errors, errors])], [None], 20_000)
+    first, values = np.split(drawn, [1])
     assert first[0, 1] == pytest.approx([6, 2, 7])
     assert values.mean(0)[1] == pytest.approx([6, 2, 7], abs=0.1)
     # The lone seed has the pooled variance: (14 + 2) / (2 + 1) of sums of squares over n - 1.

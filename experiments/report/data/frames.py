@@ -20,7 +20,7 @@ def frame(rows: Sequence[Mapping[str, str]]) -> pd.DataFrame:
     """
     others = sorted({name for row in rows for name in row} - set(COLUMNS))
     table = pd.DataFrame(list(rows)).reindex(columns=[*COLUMNS, *others])
-    for name in table:
+    for name in map(str, table):
         column = table[name].replace("", None)
         if name in ADDED_LATER:  # a run from before there was this key has its old value
             column = column.fillna(text(ADDED_LATER[name]))
@@ -47,7 +47,7 @@ def side_frame(rows: Sequence[Mapping[str, str]] | pd.DataFrame, kind: Kind) -> 
 
 
 def _numbers(table: pd.DataFrame, kind: Kind) -> Iterable[tuple[str, pd.Series]]:
-    for name in table:
+    for name in map(str, table):
         if name not in kind.numbers:
             yield name, table[name].astype("string").fillna("")
             continue

@@ -65,7 +65,7 @@ def _mixed(runs: pd.DataFrame) -> str:
     """Say in which panels there are runs of several types of processor; '' if in none."""
     types = runs["device"] + runs["processor"]
     panels = types.groupby([runs[name] for name in split_by(runs)], dropna=False)
-    optims = [key[0] for key, own in panels if own.nunique() > 1]
+    optims = [str(key[0]) for key, own in panels if own.nunique() > 1]
     if not optims:
         return ""
     return (

@@ -31,13 +31,13 @@ from experiments.seeding import stream
 log = logging.getLogger(__name__)
 
 
-def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
+def run(cfg: DictConfig, folder: Path) -> Mapping[str, Any]:
     """Run a composed configuration, without Hydra's own part; see :func:`run_cell`."""
     plain = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
     return run_cell(RunConfig.from_plain(plain), folder)
 
 
-def run_cell(config: RunConfig, folder: Path, *, warn: bool = True) -> dict[str, Any]:
+def run_cell(config: RunConfig, folder: Path, *, warn: bool = True) -> Mapping[str, Any]:
     """Train what ``config`` describes, or go on where a killed run stopped, or find it finished.
 
     Args:

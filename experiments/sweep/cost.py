@@ -182,6 +182,7 @@ def seconds_per_step(
 def _conditions(config: RunConfig, device: torch.device, seconds: float) -> str:
     precision = resolve_precision(config.precision, device)
     told = f"{device_name(device)}, {precision}, one process, {seconds:g} seconds of each kind"
+    used: int | None
     if device.type == "cuda":
         used, what = torch.cuda.max_memory_allocated(device), "of the GPU's memory"
     else:

@@ -1,7 +1,6 @@
 """What several folders of tests need: one thread, signals, and small data."""
 
 import io
-import pickle
 import signal
 import string
 from pathlib import Path
@@ -89,15 +88,15 @@ def blank_text(monkeypatch):
 
 @pytest.fixture
 def fake_imagenet32(tmp_path):
-    """A folder with ten training files of 4 random images and 20 to validate, pickled."""
+    """A folder with ten training files of 4 random images and 20 to validate."""
     generator = np.random.default_rng(0)
     folder = tmp_path / "data" / "imagenet32"
     folder.mkdir(parents=True)
     for name, size in [*((f"train_data_batch_{i}", 4) for i in range(1, 11)), ("val_data", 20)]:
         content = {
             "data": generator.integers(0, 256, (size, 3072), dtype=np.uint8),
-            "labels": [1, 1000, *generator.integers(1, 1001, size - 2).tolist()],
+            "labels": np.array([1, 1000, *generator.integers(1, 1001, size - 2)]),
             "mean": generator.random(3072),
         }
-        (folder / name).write_bytes(pickle.dumps(content))
+        np.savez(folder / f"{name}.npz", **content)
     return folder.parent

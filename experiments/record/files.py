@@ -5,6 +5,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from experiments.errors import UserError
+
 
 def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
     """Replace ``path`` by ``parts``, so that a crash leaves the old file or the new one.
@@ -30,11 +32,25 @@ def write(path: Path, content: str | bytes) -> None:
     write_atomically(path, content.encode() if isinstance(content, str) else content)
 
 
+def expanded(path: str | Path) -> Path:
+    """Return a path with a person's home folder in place of ``~`` or ``~name``.
+
+    Raises:
+        UserError: There is no such person.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{path}: there is no home folder for its beginning") from error
+
+
 def checksum(path: str | Path | None) -> str | None:
     """Return the SHA-256 of a file in hexadecimal, or None if there is none that can be read."""
     try:
-        return path and hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()
-    except OSError:
+        if not path or not expanded(path).is_file():  # reading a pipe could take forever
+            return None
+        return hashlib.sha256(expanded(path).read_bytes()).hexdigest()
+    except (OSError, ValueError):
         return None
 
 

@@ -16,7 +16,10 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs (N, ...) and class labels, (N,) or (N, T) with :data:`IGNORED` ones, on one device."""
+    """Inputs (N, ...) and class labels on one device.
+
+    Labels are (N,), or (N, T) with :data:`IGNORED` at positions that are not to be predicted.
+    """
 
     inputs: Tensor
     labels: Tensor
@@ -31,25 +34,26 @@ class Examples:
         return Examples(self.inputs.to(device), self.labels.to(device))
 
     def predictions(self) -> int:
-        """Return how many labels are to be predicted: all, where an input has one."""
+        """Return how many labels are to be predicted: all that are not :data:`IGNORED`."""
         if self.labels.ndim == 1:
             return len(self)
         return int((self.labels != IGNORED).sum())
 
     def carve(self, size: int, generator: torch.Generator) -> tuple["Examples", "Examples"]:
-        """Return the examples without ``size`` drawn at random, and those."""
+        """Draw ``size`` examples at random; return the others first, then those drawn."""
         order = torch.randperm(len(self), generator=generator).to(self.labels.device)
         return self[order[size:]], self[order[:size]]
 
     def measured(self) -> "Examples":
-        """Return those on which error and loss are measured: all."""
+        """Return the examples on which error and loss are measured: all of them."""
         return self
 
 
 class Sampled(Protocol):
     """A training set of which every batch is drawn anew, such as windows of a text.
 
-    Its length is the number of examples that do not overlap: so many drawn ones make an epoch.
+    Its length is the number of examples that fit into it without overlap; that many drawn ones
+    make an epoch.
     """
 
     def __len__(self) -> int: ...
@@ -61,7 +65,7 @@ class Sampled(Protocol):
         """Draw a batch with a CPU generator."""
 
     def carve(self, size: int, generator: torch.Generator) -> tuple["Sampled", Examples]:
-        """Return the set without ``size`` examples, and those."""
+        """Take ``size`` examples out; return the rest first, then those taken out."""
 
     def measured(self) -> Examples:
         """Return the fixed examples on which error and loss are measured."""
@@ -71,7 +75,7 @@ class Sampled(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """A classification problem, at one place of an input or at many.
+    """A classification problem: a class is predicted for each input, or for each of its positions.
 
     Attributes:
         train: Training examples: each seen once an epoch, or drawn anew for every batch.
@@ -80,10 +84,15 @@ class Task:
         prepare: Maps stored inputs to network inputs, (B, ...) to (B, ...).
         augment: Changes prepared training inputs at random, given a CPU generator; None leaves
             them as they are.
-        fingerprint: Hash of the data files, or of what generated the data.
+        fingerprint: Hash of the data: of their content, or of what generated them.
+        reference: Fingerprint of the data that a configuration means without naming it: those of
+            the committed results, or those that its settings describe fully; None if there are
+            none. With any other data, a run's identity includes the fingerprint.
+        files_hash: Hash of the files that the data were read from, if they were; checkpoints held
+            it before there was a fingerprint of the content.
         validation: Examples carved from the training set, or None.
-        top: A prediction is an error if the label is not among so many likeliest classes; 5 makes
-            every error that is reported a top-5 error.
+        top: A prediction is an error if the label is not among the ``top`` likeliest classes; 5
+            makes every error that is reported a top-5 error.
         network_options: Arguments that a network may take besides (``size``, the side of the
             images).
         write_sample: Returns a text that shows what a run has learnt, given the trained network in
@@ -96,10 +105,17 @@ class Task:
     prepare: nn.Module
     augment: Callable[[Tensor, torch.Generator], Tensor] | None
     fingerprint: str
+    reference: str | None = None
+    files_hash: str | None = None
     validation: Examples | None = None
     top: int = 1
     network_options: Mapping[str, int] = field(default_factory=dict)
     write_sample: Callable[[nn.Module, Mapping[str, float], torch.Generator], str] | None = None
+
+    @property
+    def data(self) -> str | None:
+        """What a run's identity includes of the data: None for the reference, else their hash."""
+        return None if self.fingerprint == self.reference else self.fingerprint
 
     def errors(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Count the wrong predictions, a whole number (): logits (..., classes), labels (...)."""

@@ -1,26 +1,36 @@
-"""Reads CIFAR from disk in either of its usual layouts.
+"""Finds CIFAR on disk in any of its usual layouts, and reads it.
 
-Two layouts are understood, looked for in this order:
+Four layouts are looked for, in this order, each in ``<data_dir>/cifar10`` (``cifar100``) and in
+``<data_dir>`` itself:
 
-- torchvision's: ``<data_dir>/cifar-10-batches-py`` or ``cifar-100-python``, whose archive
-  torchvision verifies by checksum and downloads when it is absent and the network allows;
-- Hugging Face's: ``<data_dir>/cifar10/{train,test}-00000-of-00001.parquet``, with columns
-  ``img.bytes`` (an encoded image) and ``label`` (``fine_label`` for CIFAR-100).
+- torchvision's: ``cifar-10-batches-py/`` or ``cifar-100-python/``, whose checksums torchvision
+  verifies before it reads them;
+- the binary version: ``cifar-10-batches-bin/`` or ``cifar-100-binary/``;
+- Hugging Face's: ``train-*.parquet`` and ``test-*.parquet`` in any number of shards, also below
+  ``plain_text/``, ``data/`` or ``cifar100/``, with an image column ``img`` or ``image`` and a label
+  column ``label`` or ``labels`` (``fine_label`` for CIFAR-100);
+- one folder a class: ``train/CLASS/*.png`` and ``test/CLASS/*.png``, as torchvision's ImageFolder
+  reads them.
+
+If there is none, torchvision downloads its own where the network allows. Where a layout names the
+classes, names and order must be the official ones. The same images in the same order are the same
+data in any layout.
 """
 
-import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
-
 from experiments.errors import UserError
-from experiments.tasks.image_cache import Chunk, Images, cached, noise
+from experiments.record.files import expanded
+from experiments.tasks import cifar_layouts
+from experiments.tasks.cifar_layouts import BINARY, NAMES, TORCHVISION, Found
+from experiments.tasks.image_cache import Chunk, Images, cached, hash_files, noise
 
-TORCHVISION = {10: "cifar-10-batches-py", 100: "cifar-100-python"}
-PARQUET = {10: "cifar10", 100: "cifar100"}
-LABEL = {10: "label", 100: "fine_label"}
 SIZES = (50_000, 10_000)  # training and test images
+LAYOUTS = (
+    *(cifar_layouts.torchvision, cifar_layouts.binary),
+    *(cifar_layouts.parquet, cifar_layouts.folders),
+)
 
 
 def load(classes: int, data_dir: str | None, cache_dir: str) -> Images:
@@ -33,77 +43,57 @@ def load(classes: int, data_dir: str | None, cache_dir: str) -> Images:
     """
     if data_dir is None:
         return noise(*SIZES, classes)
-    files = find(classes, Path(data_dir).expanduser())
-    read = _read_parquet if files[0].suffix == ".parquet" else _read_torchvision
-    return cached(f"cifar{classes}", files, classes, cache_dir, read(classes, files))
+    found = find(classes, expanded(data_dir))
+    files_hash = hash_files(found.files, found.root)
+    chunks = _all_classes(found.chunks, classes)
+    return cached(f"cifar{classes}", files_hash, classes, cache_dir, chunks)
 
 
-def find(classes: int, data_dir: Path) -> list[Path]:
-    """Return the files of the first layout that is there: training files, then the test file."""
-    if classes not in TORCHVISION:
+def find(classes: int, data_dir: Path) -> Found:
+    """Return the first layout that is there, or download one.
+
+    Raises:
+        UserError: There is none, and it cannot be downloaded; or one is incomplete.
+    """
+    if classes not in NAMES:
         raise UserError(f"task.classes must be 10 or 100, got {classes}")
-    batches = data_dir / TORCHVISION[classes]
-    parquet = [
-        data_dir / PARQUET[classes] / f"{part}-00000-of-00001.parquet" for part in ("train", "test")
-    ]
-    if not batches.is_dir() and all(file.is_file() for file in parquet):
-        return parquet
-    if not batches.is_dir():
-        _download(classes, data_dir, looked=[batches, parquet[0]])
-    if classes == 10:
-        return [batches / f"data_batch_{i}" for i in range(1, 6)] + [batches / "test_batch"]
-    return [batches / "train", batches / "test"]
+    folders = [data_dir / f"cifar{classes}", data_dir]
+    if data_dir.name in (TORCHVISION[classes], BINARY[classes]):
+        folders.append(data_dir.parent)
+    for layout in LAYOUTS:
+        for folder in folders:
+            found = layout(classes, folder)
+            if found is not None:
+                return found
+    _download(classes, data_dir)
+    return cifar_layouts.torchvision(classes, data_dir)
 
 
-def _download(classes: int, data_dir: Path, looked: list[Path]) -> None:
-    from torchvision.datasets import CIFAR10, CIFAR100
-
+def _download(classes: int, data_dir: Path) -> None:
     try:
-        (CIFAR10 if classes == 10 else CIFAR100)(str(data_dir), download=True)
+        cifar_layouts.torchvision_class(classes)(str(data_dir), download=True)
     except (OSError, RuntimeError) as error:
+        name = f"cifar{classes}"
         raise UserError(
-            f"no CIFAR-{classes} at {looked[0]} or {looked[1]}, and downloading it failed "
-            f"({type(error).__name__}). Three ways to get it: set data_dir=PATH or DATA_DIR to a "
-            f"folder that holds either layout; run once with network access; or unpack "
-            f"cifar-{classes}-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html there"
+            f"no CIFAR-{classes} in {data_dir}, and downloading it failed "
+            f"({type(error).__name__}). Looked there and in {data_dir / name} for "
+            f"{TORCHVISION[classes]}/ (torchvision), {BINARY[classes]}/ (binary version), "
+            f"train-*.parquet, also in plain_text/, data/ or {name}/ (Hugging Face), and "
+            f"train/{NAMES[classes][0]}/*.png (a folder a class). Put one of them there, or set "
+            f"data_dir=PATH or DATA_DIR to where it is, or unpack cifar-{classes}-python.tar.gz "
+            "of https://www.cs.toronto.edu/~kriz/cifar.html there"
         ) from error
 
 
-def _read_parquet(classes: int, files: list[Path]) -> Iterator[Chunk]:
-    for part, file in zip(("train", "test"), files, strict=True):
-        yield Chunk(part, *_decode_parquet(file, LABEL[classes]), file)
-
-
-def _decode_parquet(file: Path, label: str) -> tuple[np.ndarray, np.ndarray]:
-    import pyarrow
-    import pyarrow.parquet
-    from PIL import Image
-
-    try:
-        table = pyarrow.parquet.read_table(file)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise UserError(f"{file} is damaged or no parquet file: {error}".splitlines()[0]) from error
-    if "img" not in table.column_names or label not in table.column_names:
-        raise UserError(f"{file} needs columns img and {label}, has {table.column_names}")
-    try:
-        if not pyarrow.types.is_integer(table[label].type):
-            raise ValueError(f"column {label} holds {table[label].type}, no whole numbers")
-        encoded = table["img"].combine_chunks().field("bytes").to_pylist()
-        images = np.stack([np.asarray(Image.open(io.BytesIO(e)).convert("RGB")) for e in encoded])
-        labels = table[label].to_numpy().astype(np.int64)
-    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
-        raise UserError(f"{file} is damaged: {error}".splitlines()[0]) from error
-    return images, labels
-
-
-def _read_torchvision(classes: int, files: list[Path]) -> Iterator[Chunk]:
-    """Let torchvision verify the checksums before it unpickles anything."""
-    from torchvision.datasets import CIFAR10, CIFAR100
-
-    kind = CIFAR10 if classes == 10 else CIFAR100
-    try:
-        parts = [kind(str(files[0].parent.parent), train=train) for train in (True, False)]
-    except (OSError, RuntimeError) as error:
-        raise UserError(f"{files[0].parent} is damaged or incomplete: {error}") from error
-    for name, part, file in zip(("train", "test"), parts, (files[0], files[-1]), strict=True):
-        yield Chunk(name, part.data, np.asarray(part.targets, dtype=np.int64), file)
+def _all_classes(chunks: Iterable[Chunk], classes: int) -> Iterator[Chunk]:
+    """Pass on what is read; refuse a training set without the last class, such as CIFAR-10's."""
+    last = 0
+    for chunk in chunks:
+        if chunk.part == "train":
+            last = max(last, int(chunk.labels.max(initial=0)))
+        yield chunk
+    if last < classes - 1:
+        raise UserError(
+            f"{chunk.file} and the training files with it have no label above {last}, "
+            f"CIFAR-{classes} goes to {classes - 1}"
+        )

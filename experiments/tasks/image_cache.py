@@ -2,28 +2,37 @@
 
 import hashlib
 import os
+import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from experiments.errors import UserError
+from experiments.record.files import expanded, write_atomically
 
 ARRAYS = ("train", "train_labels", "test", "test_labels")
 
 
 @dataclass(frozen=True)
 class Images:
-    """Decoded images (N, 32, 32, 3) uint8, labels (N,) int64, and a hash of the files."""
+    """Decoded images (N, 32, 32, 3) uint8 and labels (N,) int64, training and test.
+
+    Attributes:
+        fingerprint: Hash of the four arrays: the same images in the same order have the same one,
+            in whatever files they came.
+        files_hash: Hash of the files, which names the cache; None without files.
+    """
 
     train: np.ndarray
     train_labels: np.ndarray
     test: np.ndarray
     test_labels: np.ndarray
     fingerprint: str
+    files_hash: str | None = None
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,7 @@ class Chunk:
 
 
 def cached(
-    name: str, files: list[Path], classes: int, cache_dir: str, chunks: Iterable[Chunk]
+    name: str, files_hash: str, classes: int, cache_dir: str, chunks: Iterable[Chunk]
 ) -> Images:
     """Return what the files hold, memory-mapped copy-on-write from the cache.
 
@@ -46,20 +55,20 @@ def cached(
 
     Args:
         name: Of the data set: how its folder in the cache begins.
-        files: The source files.
+        files_hash: Of the source files; see :func:`hash_files`.
         classes: Labels lie in 0..classes-1.
         cache_dir: Where the decoded arrays are kept.
-        chunks: What the files hold, read as it is asked for; training images come in order.
+        chunks: What the files hold, read as it is asked for; the images of a part come in order.
 
     Raises:
         UserError: A file is damaged, or the cache cannot be written or read.
     """
-    fingerprint = _hash(files)
-    folder = Path(cache_dir).expanduser() / f"{name}-{fingerprint}"
+    folder = expanded(cache_dir) / f"{name}-{files_hash}"
     if not folder.is_dir():
         _decode_into(folder, classes, chunks)
     arrays = {array: _mapped(folder / f"{array}.npy") for array in ARRAYS}
-    return Images(**arrays, fingerprint=fingerprint)
+    fingerprint = _fingerprint(folder / "fingerprint", list(arrays.values()))
+    return Images(**arrays, fingerprint=fingerprint, files_hash=files_hash)
 
 
 def noise(train: int, test: int, classes: int) -> Images:
@@ -80,9 +89,16 @@ def noise(train: int, test: int, classes: int) -> Images:
     return Images(*arrays, fingerprint="noise")
 
 
-def _hash(files: list[Path]) -> str:
+def hash_files(files: Iterable[Path], root: Path | None = None) -> str:
+    """Return a hash of the contents of files, and of their names below ``root`` if it is given.
+
+    Raises:
+        UserError: A file cannot be read.
+    """
     digest = hashlib.sha256()
     for file in files:
+        if root is not None:
+            digest.update(str(file.relative_to(root)).encode() + b"\0")
         try:
             with file.open("rb") as content:
                 while block := content.read(1 << 20):
@@ -90,6 +106,21 @@ def _hash(files: list[Path]) -> str:
         except OSError as error:
             raise UserError(f"cannot read {file}: {error.strerror}") from error
     return digest.hexdigest()[:16]
+
+
+def _fingerprint(file: Path, arrays: Sequence[np.ndarray]) -> str:
+    """Return the hash of the arrays, which is kept beside them for the next time."""
+    with suppress(OSError):
+        kept = file.read_text()
+        if re.fullmatch(r"[0-9a-f]{16}", kept):
+            return kept
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(hashlib.sha256(array).digest())
+    fingerprint = digest.hexdigest()[:16]
+    with suppress(OSError):  # a cache that cannot be written is hashed each time
+        write_atomically(file, fingerprint.encode())
+    return fingerprint
 
 
 def _mapped(file: Path) -> np.ndarray:

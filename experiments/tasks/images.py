@@ -26,6 +26,7 @@ def image_task(
     flip: bool = True,
     crop: bool = True,
     top: int = 1,
+    reference: str | None = None,
 ) -> Task:
     """Return the task of classifying images, with the paper's augmentation.
 
@@ -34,11 +35,12 @@ def image_task(
         classes: Classes to tell apart.
         mean: Of the three channels, of 255.
         std: Of the three channels, of 255.
-        train_size: Keep only the first so many training images; None keeps all.
+        train_size: Keep only the first ``train_size`` training images; None keeps all.
         pool: Average ``pool`` x ``pool`` pixels into one: 2 makes 16x16 images.
         flip: Mirror half of the images of a training batch.
-        crop: Shift them by up to four pixels, zeros moving in (at full size; one in ``pool``).
-        top: An image counts as an error if its class is not among so many likeliest ones.
+        crop: Shift them by up to 4 / ``pool`` pixels; zeros fill what is uncovered.
+        top: An image counts as an error if its class is not among the ``top`` likeliest ones.
+        reference: As for :class:`experiments.tasks.Task`.
 
     Raises:
         UserError: The reduction is impossible.
@@ -62,6 +64,8 @@ def image_task(
         prepare=Normalize(mean, std),
         augment=partial(flip_and_crop, flip=flip, padding=padding) if flip or padding else None,
         fingerprint=images.fingerprint,
+        reference=reference,
+        files_hash=images.files_hash,
         top=top,
         network_options={"size": images.train.shape[1] // pool},
     )
@@ -92,8 +96,8 @@ def flip_and_crop(
 ) -> Tensor:
     """Mirror each image of (B, C, H, W) with probability 1/2, then shift it by up to ``padding``.
 
-    What moves in is zero, the mean colour of normalized images, as in fb.resnet.torch. Random
-    numbers are drawn on the CPU, so that every device sees the same batches.
+    What a shift uncovers is zero, the mean colour of normalized images, as in fb.resnet.torch.
+    Random numbers are drawn on the CPU, so that every device sees the same batches.
     """
     size = len(images)
     if flip:

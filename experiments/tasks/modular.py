@@ -52,13 +52,15 @@ def modular(
         )
     order = torch.randperm(pairs, generator=stream(seed, "pairs"))
     name = f"a{OPERATIONS[operation][0]}b mod {modulus}"
+    fingerprint = hashlib.sha256(name.encode()).hexdigest()[:16]
     return Task(
         train=everything[order[:train]],
         test=everything[order[train:]],
         network={"vocabulary": modulus + 1, "positions": 3, "classes": modulus},
         prepare=nn.Identity(),
         augment=None,
-        fingerprint=hashlib.sha256(name.encode()).hexdigest()[:16],
+        fingerprint=fingerprint,
+        reference=fingerprint,
     )
 
 

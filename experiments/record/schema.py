@@ -33,6 +33,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "train_loss": ("Float64", "nats per prediction, likewise"),
     "clipped": ("string", "high | low where the errors are only bounds (digitised cells)"),
     "seconds": ("Float64", "wall time spent in the run, over all its resumptions"),
+    "data": ("string", "fingerprint of the data, where the configuration does not say which"),
     "commit": ("string", "git commit of the code, with + appended when the tree was dirty"),
     "torch": ("string", "torch version"),
     "device": ("string", "name of the processor or GPU"),
@@ -46,7 +47,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
 MEASURED = ("test_error", "test_loss", "val_error", "val_loss", "train_error", "train_loss")
 #: Columns that came when there were runs already: a table in which no run has a value for one is
 #: written without it, and so stays what it was.
-LATER = ("processor",)
+LATER = ("data", "processor")
 #: Columns that a row may lack.
 OPTIONAL = {*MEASURED, "clipped", *LATER}
 #: Settings that a table may have in columns of their own, beside those of an entry of a group of

@@ -49,7 +49,7 @@ def rehearse(config: RunConfig) -> str | None:
     Raises:
         UserError: As for :func:`check`.
     """
-    task, reserved = _whole_task(config), config.validation_size
+    task, reserved = whole_task(config), config.validation_size
     task.check_split(reserved)
     if reserved:
         task = replace(task, train=task.train[reserved:])  # as many as the split would leave
@@ -113,10 +113,11 @@ def build_task(config: RunConfig, **instead: Any) -> Task:
         instead: Takes the place of what the task would be given of the configuration, such as
             ``data_dir=None`` for noise of the data's size.
     """
-    return _whole_task(config, **instead).split(config.validation_size, config.seed)
+    return whole_task(config, **instead).split(config.validation_size, config.seed)
 
 
-def _whole_task(config: RunConfig, **instead: Any) -> Task:
+def whole_task(config: RunConfig, **instead: Any) -> Task:
+    """Return the task on the CPU before its validation split is carved; the last few are kept."""
     given = {name: getattr(config, name) for name in _wanted(config.task.target)}
     return _task(config.task, FrozenDict(given | instead))
 

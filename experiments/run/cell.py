@@ -17,11 +17,12 @@ from experiments.interrupt import Interrupted
 from experiments.progress import progress_bar
 from experiments.record import tables
 from experiments.record.folder import RunFolder, RunWriter, stored_row
-from experiments.record.identity import cell_name, identity, settings
+from experiments.record.identity import cell_name, settings
 from experiments.record.provenance import now, provenance
 from experiments.record.schema import DIVERGED, FINISHED, MEASURED, complete
 from experiments.run import build
 from experiments.run.device import device_name, resolve_device, resolve_precision
+from experiments.run.identify import row_of_other_data, run_identity
 from experiments.run.recorder import Recorder
 from experiments.run.schema import RunConfig
 from experiments.run.trainer import Diverged, Trainer
@@ -53,9 +54,10 @@ def run_cell(config: RunConfig, folder: Path, *, warn: bool = True) -> Mapping[s
         Interrupted: The process was asked to stop; the same call goes on.
     """
     validate(config)
-    plain, probe = config.plain(), config.probe.name
-    run_id, place = identity(plain), (config.results_dir, config.name)
-    row = stored_row(folder, run_id, probe, tables.committed(*place))
+    plain, probe, place = config.plain(), config.probe.name, (config.results_dir, config.name)
+    rows = tables.committed(*place)
+    run_id = run_identity(config, rows)
+    row = stored_row(folder, run_id, probe, rows)
     if row is not None:
         with suppress(OSError):
             folder.rmdir()  # Hydra made it, and the row is in the committed table
@@ -64,6 +66,8 @@ def run_cell(config: RunConfig, folder: Path, *, warn: bool = True) -> Mapping[s
     doubt = build.rehearse(config)
     device = resolve_device(config.device)
     files = RunWriter(folder, plain, run_id)
+    if warn and (other := row_of_other_data(config, rows)):
+        log.warning("%s", other)
     if doubt and warn:
         log.warning("%s", doubt)
     with files.held(), interrupt.listening():
@@ -98,6 +102,7 @@ def _train(
         "epochs": budget.steps / budget.steps_per_epoch,
         "steps": budget.steps,
         "train_size": len(task.train),
+        "data": task.data,
         "eta_sum": build.eta_sum(trainer.eta, trainer.weight_decay_scale),
     }
     if trainer.observer is not None:
@@ -105,7 +110,7 @@ def _train(
     plain = config.plain()
     make_tracker = build.build_tracker(config)
     tracker = make_tracker(
-        folder=files.path, id=run_id, name=cell_name(plain), group=config.name,
+        folder=files.path, id=run_id, name=cell_name(plain, run_id), group=config.name,
         job_type="train", tags=[row["optim"]], config=plain,
     )  # fmt: skip
     bar = progress_bar(budget.steps, "step", disable=not config.progress)
@@ -115,6 +120,7 @@ def _train(
         recorder = Recorder(
             files, tracker, bar, config.checkpoint_every, conditions, started,
             provenance=provenance(device_name(device), precision),
+            formerly={"data": task.files_hash},
         )  # fmt: skip
         recorder.resume(trainer)
         row |= _outcome(trainer, recorder)

@@ -31,6 +31,7 @@ class Recorder:
         checkpoint_every: Seconds between two checkpoints, at least.
         conditions: What must not change while a run is away: hash of the data, precision, probe.
         started: When the run began, by the monotonic clock.
+        formerly: How a condition that still holds was written by earlier versions of this code.
         before: Seconds that earlier attempts took, up to their last checkpoint.
         provenance: What else the bits of the run rest on; it may change while a run is away, which
             the log and the run's row then say.
@@ -42,6 +43,7 @@ class Recorder:
     checkpoint_every: float
     conditions: dict[str, str]
     started: float
+    formerly: dict[str, str | None] = field(default_factory=dict)
     before: float = 0.0
     provenance: dict[str, str | int] = field(default_factory=dict)
     _saved: float = field(init=False)  # when, by the same clock
@@ -63,7 +65,7 @@ class Recorder:
         for state in self.files.checkpoints.states(trainer.task.test.labels.device):
             for what, now in self.conditions.items():
                 begun = state.get(what, "none")  # so was the probe before there were any
-                if begun != now:
+                if begun not in (now, self.formerly.get(what)):
                     raise UserError(
                         f"the {what} changed since {self.files.path} was begun ({begun}, "
                         f"now {now}); go on as it was begun, or choose another hydra.run.dir"

@@ -8,7 +8,7 @@ import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments.record.files import checksum
-from experiments.record.identity import cell_name
+from experiments.record.identity import cell_name, identity
 
 FOLDER = "${cell:}"
 
@@ -34,12 +34,33 @@ class Cell:
         overrides: What distinguishes it, as ``key=value``.
         job: Its configuration without Hydra's part, resolved to plain values; cells share parts
             of it, which nobody may change.
-        folder: Its run folder.
+        sweep: The folder of the run folders.
+        subdir: Its run folder in there, if it is not named after the run.
     """
 
     overrides: tuple[str, ...]
     job: dict[str, Any]
-    folder: Path
+    sweep: Path
+    subdir: str | None = None
+
+    @cached_property
+    def run_id(self) -> str:
+        """Its identity, for which the data are read."""
+        from experiments.run.identify import run_identity  # brings torch in
+        from experiments.run.schema import RunConfig
+
+        return run_identity(RunConfig.from_plain(self.job))
+
+    @cached_property
+    def folder(self) -> Path:
+        """Its run folder, whose name has digits of the identity."""
+        if self.subdir is not None:
+            return self.sweep / self.subdir
+        try:
+            run_id = self.run_id
+        except Exception:  # the run itself says what is wrong with its task, and leaves no folder
+            run_id = identity(self.job, None)
+        return self.sweep / cell_name(self.job, run_id)
 
 
 def register_resolvers() -> None:
@@ -49,7 +70,7 @@ def register_resolvers() -> None:
 
 
 def _cell(*, _root_: DictConfig) -> str:
-    return cell_name(plain(_root_))
+    return Cell((), plain(_root_), Path()).folder.name
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -167,8 +188,8 @@ class _Variant:
             for parent in parents:
                 node[parent] = node = dict(node[parent])
             node[name] = self._value(override)
-        subdir = cell_name(job) if self._named_by_cell else self._config.hydra.sweep.subdir
-        return Cell(tuple(words), job, self._sweep / subdir)
+        subdir = None if self._named_by_cell else self._config.hydra.sweep.subdir
+        return Cell(tuple(words), job, self._sweep, subdir)
 
     def _value(self, override: Override) -> Any:
         """Return a value as its key's type has it, checked."""

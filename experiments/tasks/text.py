@@ -124,6 +124,7 @@ def _task(
         prepare=nn.Identity(),
         augment=None,
         fingerprint=checksum[:16],
+        reference=checksum[:16],  # the file has been compared with what the configuration names
         write_sample=partial(_write_sample, alphabet=alphabet + MASK, show=show),
     )
 

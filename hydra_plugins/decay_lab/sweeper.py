@@ -2,9 +2,10 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.plugins import Plugins
@@ -16,7 +17,6 @@ from omegaconf import DictConfig
 from experiments.errors import UserError
 from experiments.record import tables
 from experiments.record.folder import is_done
-from experiments.record.identity import identity
 from experiments.run.schema import RunConfig
 from experiments.sweep import grid
 from experiments.sweep.compose import Cell, compose
@@ -66,7 +66,7 @@ class GridSweeper(Sweeper):
         Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
         for sweep in {cell.folder.parent for cell in cells}:
             own = [cell for cell in cells if cell.folder.parent == sweep]
-            add_to_plan(sweep, [(cell.folder.name, identity(cell.job)) for cell in own])
+            add_to_plan(sweep, [(cell.folder.name, cell.run_id) for cell in own])
         missing = _missing(cells)
         if len(missing) < len(cells):
             log.info("%d of %d cells are finished already", len(cells) - len(missing), len(cells))
@@ -82,17 +82,27 @@ class GridSweeper(Sweeper):
 
 
 def _missing(cells: Sequence[Cell]) -> list[int]:
-    """Return the places of the cells of which neither the committed table nor a folder has all."""
-    rows = cache(tables.committed)
+    """Return the indices of the cells of which neither the committed table nor a folder has all."""
+    from experiments.run.identify import row_of_other_data
+
     there = cache(lambda sweep: set(os.listdir(sweep)) if sweep.is_dir() else set())
+    committed = cache(tables.committed)
+
+    def rows(cell: Cell) -> Mapping[str, Any]:
+        return committed(cell.job["results_dir"], cell.job["name"])
 
     def finished(cell: Cell) -> bool:
-        job = cell.job
         folder = cell.folder if cell.folder.name in there(cell.folder.parent) else None
-        committed = rows(job["results_dir"], job["name"])
-        return is_done(folder, identity(job), job["probe"]["name"], committed)
+        return is_done(folder, cell.run_id, cell.job["probe"]["name"], rows(cell))
 
-    return [i for i, cell in enumerate(cells) if not finished(cell)]
+    missing = [i for i, cell in enumerate(cells) if not finished(cell)]
+    others = [
+        row_of_other_data(RunConfig.from_plain(cells[i].job), rows(cells[i])) for i in missing
+    ]
+    others = [said for said in others if said]
+    if others:
+        log.warning("%d of %d cells, as here: %s", len(others), len(cells), others[0])
+    return missing
 
 
 def _split_preset(arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -74,15 +74,16 @@ def loader():
     return ConfigLoaderImpl(config_search_path=create_config_search_path(str(grid.CONFIGS)))
 
 
-def test_composing_many_cells_gives_what_hydra_composes_for_each():
+def test_composing_many_cells_gives_what_hydra_composes_for_each(fake_cifar, tmp_path):
     register()
     compose.register_resolvers()
+    images = [f"data_dir={fake_cifar}", f"cache_dir={tmp_path / 'cache'}", "task.train_size=40"]
     jobs = [
         ["optim=adam", "lr=0.01", "wd=0"],
         ["optim=adam", "lr=0.1", "wd=1e-3", "task.modulus=31"],
         ["optim=sgd", "lr=0.1", "optim.momentum=0.5", "betas=[0.8,0.9]"],
-        ["task=cifar10_small", "optim=adamw", "name=x.y"],
-        ["task=cifar10_small", "lr=0.1", "wd=1", "seed=3"],
+        ["task=cifar10_small", "optim=adamw", "name=x.y", *images],
+        ["task=cifar10_small", "lr=0.1", "wd=1", "seed=3", *images],
         ["lr=0.1", "wd=1", "seed=3", "task.modulus=53", "betas=[0.8,0.9]"],
         ["lr=0.1", "wd=1", "seed=4", "task.modulus=53", "runs_dir=elsewhere"],
         ["lr=0.1", "wd=1", "seed=4", "optim.eps=1e-6", "threads=null", "precision=bf16"],
@@ -98,7 +99,7 @@ def test_a_cell_keeps_to_the_runs_folder_whatever_its_values():
     job = compose.plain(config)
     for name in ("../../etc", "/absolute", "line\nbreak", "é" * 300, "a b;rm"):
         job["optim"]["name"] = name
-        cell = cell_name(job)
+        cell = cell_name(job, "0123456789abcdef")
         assert set(cell) <= set(
             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.=_+-"
         )

@@ -71,13 +71,15 @@ def panels(
         Panels in the order of ``names``; the key of each holds ``optim`` and whatever varies.
 
     Raises:
-        UserError: ``value`` is no metric, or no run has it, or a run occurs twice.
+        UserError: ``value`` is no metric, or no run has it, or a run occurs twice, or runs of one
+            task were trained on different data.
     """
     if value not in METRICS:
         raise UserError(f"metric={value} is not one of {', '.join(METRICS)}")
     finished = runs[runs["status"] != DIVERGED]
     if len(finished) and finished[value].isna().all():
         raise UserError(f"metric={value} is empty in every run of this experiment")
+    _refuse_mixed_data(runs)
     runs = pd.concat([runs, missing_runs(runs, planned or [])], ignore_index=True)
     by = split_by(runs)
     groups = runs.groupby(by, dropna=False, sort=False)
@@ -92,6 +94,16 @@ def split_by(runs: pd.DataFrame) -> list[str]:
     settings = [*PROTOCOL, *sorted(filter(is_setting, map(str, runs)))]
     varying = [name for name in settings if runs[name].nunique(dropna=False) > 1]
     return list(dict.fromkeys(["optim", *varying]))
+
+
+def _refuse_mixed_data(runs: pd.DataFrame) -> None:
+    for task, data in runs["data"].fillna("").groupby(runs["task"]):
+        if data.nunique() > 1:
+            known = ", ".join(value or "those of the committed results" for value in data.unique())
+            raise UserError(
+                f"the runs of task={task} were trained on different data (fingerprints: {known}); "
+                "keep each in a table of its own, with results_dir=PATH or name=NAME"
+            )
 
 
 def _name(key: dict[str, Any], keys: list[dict[str, Any]]) -> str:

@@ -60,12 +60,12 @@ class Shard:
 
     def _run(self) -> None:
         self._compare_code()
-        cells = submission.cells_of(self.folder, self.shard)
-        ids = submission.plan(self.folder.parents[1])
+        run_ids = submission.plan(self.folder.parents[1])
         cells = [
             (config, path)
-            for config, path in cells
-            if not is_done(path, ids.get(path.name), config["probe"]["name"])
+            for config, path in submission.cells_of(self.folder, self.shard)
+            if path.name not in run_ids
+            or not is_done(path, run_ids[path.name], config["probe"]["name"])
         ]
         if not cells:
             return

@@ -50,6 +50,22 @@ def test_runs_that_nothing_tells_apart_are_refused():
         panels(frame([run(id="a"), run(id="b")]), "test_error")
 
 
+def test_runs_on_other_data_are_not_mixed_with_those_on_the_committed_results_data():
+    rows = [run(seed=seed, test_error=value) for seed, value in enumerate((4.0, 5.0))]
+    for data in ([None, "0123"], ["", "0123"], ["4567", "0123"]):
+        mixed = [row | {"data": value} for row, value in zip(rows, data, strict=True)]
+        with pytest.raises(UserError, match=r"task=modular were trained on different data.*0123"):
+            panels(frame(mixed), "test_error")
+
+
+def test_the_fingerprint_of_the_data_splits_no_panel():
+    rows = [run(seed=0), run(seed=1, data=None), run(seed=2, data="")]
+    others = [run(seed=seed, id=seed, task="images", data="0123") for seed in range(2)]
+    first, second = panels(frame(rows + others), "test_error")
+    assert {len(first.runs), len(second.runs)} == {2, 3}
+    assert "data" not in first.key
+
+
 def test_an_unknown_or_empty_metric_is_refused():
     with pytest.raises(UserError, match="metric=loss is not one of test_error"):
         panels(frame([run()]), "loss")

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -79,7 +80,7 @@ def explain(error: Exception) -> str:
         if isinstance(cause, ConfigKeyError | ConfigAttributeError):
             return _unknown_key(cause)
         if isinstance(cause, OverrideParseException):
-            return f"cannot read {cause.override!r}: {str(cause).splitlines()[0]}"
+            return _unreadable(cause)
         if "Ambiguous value for argument" in str(cause):
             return f"a list of values needs -m: python train.py -m {' '.join(sys.argv[1:])}"
     lines = [line.strip() for line in str(chain[-1]).splitlines() if line.strip()]
@@ -93,6 +94,16 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__
+
+
+def _unreadable(error: OverrideParseException) -> str:
+    """Say how to quote what Hydra reads in quotes only, such as ``~`` and letters with accents."""
+    reason = str(error).splitlines()[0]
+    key, sign, value = error.override.partition("=")
+    if not reason.startswith("Lexer") or not sign:
+        return f"cannot read {error.override!r}: {reason}"
+    quoted = shlex.quote(f'{key}="{value}"')
+    return f"cannot read {error.override!r}: the shell and Hydra each need quotes; type {quoted}"
 
 
 def _missing_entry(error: MissingConfigException) -> str:

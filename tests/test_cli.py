@@ -83,7 +83,14 @@ MISTAKES = {
     "optim=adam optim.convention=decoupled": "optim.convention=decoupled is wrong of optim=adam",
     "device=meta": "device must be auto, cpu or a GPU that is here, got meta",
     "data_dir=null": "data_dir",
-    "task=cifar10": "Three ways to get it",
+    "task=cifar10": "no CIFAR-10 in nowhere, and downloading it failed",
+    "task=imagenet32": "no ImageNet32x32 at nowhere/imagenet32",
+    "task=text text_file=~/x": """type 'text_file="~/x"'""",
+    "task=text text_file=böse.txt": """type 'text_file="böse.txt"'""",
+    "task=text text_file='~/x'": "/x: No such file or directory",
+    "task=text text_file='~nobody9/x'": "~nobody9/x: there is no home folder",
+    "task=text text_file=/dev/zero": "cannot read /dev/zero: it is no regular file",
+    "task=text text_file=": "task=text needs text_file=PATH",
     "hydra.run.dir=/dev/null/x": "/dev/null",
 }
 

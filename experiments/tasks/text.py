@@ -1,7 +1,7 @@
 """Language modelling on the characters of a text: the next one, or those that are masked.
 
-The last tenth of the text is held out. An epoch is so many windows as the rest of it holds side by
-side; they are drawn at random places, so that in one epoch a character is read once on average.
+The last tenth of the text is held out. An epoch draws windows at random from the rest, as many as
+fit into it without overlap: each character is read once an epoch on average.
 """
 
 import math
@@ -16,17 +16,18 @@ from torch import Tensor, nn
 
 from experiments.errors import UserError
 from experiments.record.files import checksum as checksum_of
+from experiments.record.files import expanded
 from experiments.seeding import stream
 from experiments.tasks.base import IGNORED, Examples, Task
 from experiments.tasks.text_files import SHA256, read_text, shakespeare_file
 
 OBJECTIVES = ("causal", "masked")
-#: BERT's objective (Devlin et al., 2019): of the positions this share is predicted; of those so
-#: many show a mask, so many another character, and the rest what is there.
+#: BERT's objective (Devlin et al., 2019): the share of positions that are predicted; of these, the
+#: share that shows a mask and the share that shows another character. The rest shows the text.
 PREDICTED, MASKED, REPLACED = 0.15, 0.8, 0.1
-#: Windows, evenly spread, on which a text is measured at most.
+#: Error and loss are measured on at most this many windows, evenly spread over the text.
 MEASURED = 2048
-#: Characters that a sample shows, and with how many of the held-out text it begins.
+#: Characters of a sample, and how many of them, its first ones, are the held-out text's.
 SAMPLE, PROMPT = 400, 16
 MASK = "\N{FULL BLOCK}"
 
@@ -44,7 +45,8 @@ def shakespeare(
         data_dir: Where the file lies; see :func:`experiments.tasks.text_files.shakespeare_file`.
         context: Characters in a window.
         objective: ``causal``: predict each character from those before it; ``masked``: BERT's.
-        train_size: Train on the first so many characters only; None is all that is not held out.
+        train_size: Train on the first ``train_size`` characters only; None trains on all that are
+            not held out.
 
     Raises:
         UserError: The file is missing or another, or a setting is impossible.
@@ -68,14 +70,14 @@ def text(
         checksum: SHA-256 that its bytes must have.
         context: Characters in a window.
         objective: ``causal`` or ``masked``.
-        train_size: Characters to train on, the first ones; None is all that is not held out.
+        train_size: As for :func:`shakespeare`.
 
     Raises:
         UserError: The file cannot be read, changed, or is too short.
     """
-    if text_file is None:
+    if not text_file:
         raise UserError("task=text needs text_file=PATH, a utf-8 text")
-    file = Path(text_file).expanduser()
+    file = expanded(text_file)
     content = read_text(file)
     if checksum != checksum_of(file):
         raise UserError(f"{file} changed since this run was asked for; ask for it again")
@@ -130,12 +132,15 @@ def _task(
 
 
 def encode(text: str) -> tuple[str, Tensor]:
-    """Return the distinct characters of a text in order, and its characters' places there, (N,)."""
+    """Return the distinct characters of a text, sorted, and the index of each of its N characters.
+
+    The indices are int32, (N,).
+    """
     codes = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
     alphabet = np.unique(codes)
-    places = np.zeros(alphabet.max(initial=0) + 1, dtype=np.int32)
-    places[alphabet] = np.arange(len(alphabet))
-    return "".join(map(chr, alphabet)), torch.from_numpy(places[codes])
+    index_of = np.zeros(alphabet.max(initial=0) + 1, dtype=np.int32)
+    index_of[alphabet] = np.arange(len(alphabet))
+    return "".join(map(chr, alphabet)), torch.from_numpy(index_of[codes])
 
 
 @dataclass(frozen=True)
@@ -153,7 +158,7 @@ class Windows:
     mask: int | None = None
 
     def __len__(self) -> int:
-        """Return how many windows, each with the character after it, lie side by side."""
+        """Return how many windows, each with the character after it, fit in without overlap."""
         return (len(self.tokens) - 1) // self.context
 
     def __getitem__(self, part: slice) -> "Windows":
@@ -164,37 +169,40 @@ class Windows:
         return replace(self, tokens=self.tokens.to(device))
 
     def sample(self, size: int, generator: torch.Generator) -> Examples:
-        """Draw windows that begin anywhere, each place being as likely."""
-        places = len(self.tokens) - self.context
-        return self._at(torch.randint(places, (size,), generator=generator), generator)
+        """Draw windows that begin anywhere in the text, every position being equally likely."""
+        positions = len(self.tokens) - self.context
+        return self._at(torch.randint(positions, (size,), generator=generator), generator)
 
     def carve(self, size: int, generator: torch.Generator) -> tuple["Windows", Examples]:
-        """Return the text without its last ``size`` windows, and those: neighbours would leak."""
+        """Take the last ``size`` windows out; return the text before them, then those.
+
+        They are not drawn at random, since windows of the training text would then overlap them.
+        """
         rest = len(self) - size
         return self[:rest], self[rest:]._evenly(size)
 
     def measured(self) -> Examples:
-        """Return windows side by side, evenly spread where there are more than 2,048."""
+        """Return windows that do not overlap, at most 2,048, evenly spread."""
         return self._evenly(min(len(self), MEASURED))
 
     def _evenly(self, windows: int) -> Examples:
-        """Return so many windows under masks that are always the same."""
+        """Return evenly spread windows; under the masked objective always with the same masks."""
         starts = torch.arange(windows) * len(self) // windows * self.context
         return self._at(starts, stream(0, "masks"))
 
     def _at(self, starts: Tensor, generator: torch.Generator) -> Examples:
         device = self.tokens.device
-        places = starts.to(device)[:, None] + torch.arange(self.context + 1, device=device)
-        tokens = self.tokens[places].long()  # (B, context + 1)
+        positions = starts.to(device)[:, None] + torch.arange(self.context + 1, device=device)
+        tokens = self.tokens[positions].long()  # (B, context + 1)
         if self.mask is None:
             return Examples(tokens[:, :-1], tokens[:, 1:])
         return hide(tokens[:, :-1], self.mask, generator)
 
 
 def hide(tokens: Tensor, mask: int, generator: torch.Generator) -> Examples:
-    """Choose 15 % of the positions of each window, at least one, and hide most of what is there.
+    """Choose 15 % of the positions of each window, at least one, and hide most of their characters.
 
-    Of those chosen, 80 % show ``mask``, 10 % a character drawn from all, 10 % what is there.
+    Of those chosen, 80 % show ``mask``, 10 % a random character, and 10 % keep their own.
 
     Args:
         tokens: Windows, (B, T), of numbers less than ``mask``.
@@ -227,9 +235,9 @@ def _write_sample(
 def _go_on(
     model: nn.Module, generator: torch.Generator, *, prompt: Tensor, context: int
 ) -> list[Tensor]:
-    """Return a text that begins like the held-out one, its other characters drawn from the model.
+    """Return a text that begins like the held-out one and is continued by the model.
 
-    A character is drawn at its probability by the model, given the ``context`` ones before it.
+    Each character is drawn from the model's distribution, given the ``context`` ones before it.
     """
     device = next(model.parameters()).device
     tokens = prompt.to(device)
@@ -241,7 +249,7 @@ def _go_on(
 
 
 def _fill_in(model: nn.Module, generator: torch.Generator, *, test: Examples) -> list[Tensor]:
-    """Return some held-out text as the model sees it, and with its likeliest guesses."""
+    """Return some held-out text with masks, as the model reads it, and as the model fills them."""
     device = next(model.parameters()).device
     inputs, labels = test.inputs.to(device), test.labels.to(device)
     guesses = model(inputs).argmax(-1)

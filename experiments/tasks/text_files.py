@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from experiments.errors import UserError
-from experiments.record.files import checksum, write_atomically
+from experiments.record.files import checksum, expanded, write_atomically
 
 SHAKESPEARE = "tinyshakespeare/input.txt"
 ADDRESS = f"https://raw.githubusercontent.com/karpathy/char-rnn/master/data/{SHAKESPEARE}"
@@ -20,7 +20,7 @@ def shakespeare_file(data_dir: str) -> Path:
     Raises:
         UserError: It is not the text that everyone uses, or cannot be had.
     """
-    file = Path(data_dir).expanduser() / SHAKESPEARE
+    file = expanded(data_dir) / SHAKESPEARE
     if not file.exists():
         _download(file)
     if checksum(file) != SHA256:
@@ -56,10 +56,13 @@ def read_text(file: Path) -> str:
         UserError: The file cannot be read, or is not utf-8.
     """
     try:
+        if file.exists() and not (file.is_file() or file.is_dir()):
+            raise UserError(f"cannot read {file}: it is no regular file")
         return file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{file} is not utf-8 text: {error.reason} at byte {error.start}"
+            f"{file} is not utf-8 text: {error.reason} at byte {error.start}; text in another "
+            "encoding is converted with iconv -f ENCODING -t utf-8"
         ) from error
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror}") from error

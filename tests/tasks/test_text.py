@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from experiments.errors import UserError
+from experiments.record.identity import identity
 from experiments.run import build, trainer
 from experiments.run.cell import run, summarize
 from experiments.seeding import stream
@@ -241,6 +242,8 @@ def test_the_training_set_is_measured_each_time_if_asked_for_and_changes_nothing
 def test_the_path_of_a_text_is_not_its_identity_but_its_characters_are(book, in_tmp, monkeypatch):
     row = run(composed(*SMALL, f"text_file={book}"), in_tmp / "a")
     assert row["task.checksum"] == checksum(book)
+    assert row["id"] == identity(config(book), None)  # the checksum says which data these are
+    assert row["data"] is None
     moved = book.rename(book.with_name("moved.txt"))
     with monkeypatch.context() as patched:
         patched.setattr(trainer.Trainer, "run", None)
@@ -307,7 +310,8 @@ def test_it_works_as_typed(book):
     [
         (b"a" * 80, "has 80 characters; with task.context=8 it needs at least 81"),
         (b"", "has 0 characters"),
-        (b"abc\xff", "is not utf-8 text: invalid start byte at byte 3"),
+        (b"abc\xff", "is not utf-8 text: invalid start byte at byte 3; .* iconv -f ENCODING"),
+        (("Muse" * 99).encode("utf-16"), "is not utf-8 text: .* at byte 0"),
     ],
 )
 def test_a_text_that_cannot_be_learned_is_refused_in_one_line(tmp_path, content, words):
@@ -323,6 +327,29 @@ def test_the_shortest_text_that_is_taken_trains(tmp_path, in_tmp):
     file.write_text("ab" * 40 + "a")
     row = run(composed(*SMALL, f"text_file={file}", "epochs=1"), in_tmp / "a")
     assert row["status"] == "finished"
+
+
+def test_a_path_may_begin_with_the_persons_home(book, in_tmp, monkeypatch):
+    monkeypatch.setenv("HOME", str(book.parent))
+    row = run(composed(*SMALL, f"text_file='~/{book.name}'"), in_tmp / "a")
+    assert row["task.checksum"] == checksum(book)
+    assert row["id"] == run(composed(*SMALL, f"text_file={book}"), in_tmp / "b")["id"]
+
+
+def test_a_pipe_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")  # nobody writes to it: reading would take forever
+    with pytest.raises(UserError, match="cannot read .*pipe: it is no regular file"):
+        build.check(config(tmp_path / "pipe"))
+
+
+def test_a_file_without_permission_is_named(book, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    asked = config(book)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(UserError, match="cannot read .*book.txt: Permission denied"):
+        build.check(asked)
 
 
 @pytest.mark.parametrize(

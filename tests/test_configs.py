@@ -9,7 +9,6 @@ from omegaconf import OmegaConf
 from experiments.run import build
 from experiments.run.schema import RunConfig
 from experiments.sweep import grid
-from experiments.sweep.compose import compose
 from tests.tiny_runs import composed
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -90,17 +89,10 @@ def test_a_preset_is_named_after_its_file_and_sweeps_known_keys(name):
 def test_the_cells_of_a_preset_compose_to_folders_of_their_own_and_pass_the_checks(
     name, blank_images, blank_text
 ):
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl
-    from hydra._internal.utils import create_config_search_path
-
-    preset = grid.default(f"experiment={name}")
-    loader = ConfigLoaderImpl(config_search_path=create_config_search_path(str(CONFIGS)))
-    cells = grid.combinations(preset.hydra.sweeper.params, preset.hydra.sweeper.grids, [])
-    jobs = [[f"experiment={name}", "tracker=none", "data_dir=blank", *cell] for cell in cells]
-    composed_cells = compose(loader, jobs)
-    folders = {cell.folder for cell in composed_cells}
-    assert len(folders) == len(cells) == len(grid.planned(name))
-    for cell in composed_cells[::9]:
+    words = [f"experiment={name}", "tracker=none", "data_dir=blank"]
+    cells = grid.cells(grid.loader(), grid.default(words[0]), words)
+    assert len({cell.folder for cell in cells}) == len(cells) == len(grid.planned(name))
+    for cell in cells[::9]:
         build.check(cell.job)
 
 

@@ -28,8 +28,8 @@ from experiments.interrupt import Interrupted
 from experiments.record import failure
 from experiments.record.folder import write_failure
 from experiments.record.lock import Busy
+from experiments.sweep.cell import Cell
 
-Cell = tuple[dict[str, Any], Path]  # a resolved configuration and its run folder
 POLL = 0.3  # seconds between two looks at whether to stop
 
 
@@ -93,16 +93,16 @@ def _in_one_pool(
     try:
         while waiting or running:
             while waiting and free:
-                (index, (config, folder)), device = waiting.popleft(), free.popleft()
-                cell = (index, config | {"device": device}, folder)
+                (index, cell), device = waiting.popleft(), free.popleft()
+                work = (index, cell.job | {"device": device}, cell.folder)
                 with interrupt.blocked():  # in what starts here, until it can take them
-                    running[pool.schedule(_run, cell)] = index, device
+                    running[pool.schedule(_run, work)] = index, device
             done, _ = wait(running, POLL, FIRST_COMPLETED)
             interrupt.raise_if_received()
             for future in done:
                 index, device = running.pop(future)
                 free.append(device)
-                yield _outcome(future, index, cells[index][1])
+                yield _outcome(future, index, cells[index].folder)
             if not pool.active:
                 raise BrokenProcessPool
     finally:

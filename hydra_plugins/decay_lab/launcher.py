@@ -1,6 +1,7 @@
 """Hydra's launcher for one machine: the cells side by side in a pool of processes."""
 
 import logging
+from abc import abstractmethod
 from collections.abc import Sequence
 
 from hydra.core.utils import JobReturn, JobStatus
@@ -12,7 +13,8 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from experiments.errors import UserError
 from experiments.progress import progress_bar
 from experiments.sweep import pool
-from experiments.sweep.compose import Cell, compose
+from experiments.sweep.cell import Cell
+from experiments.sweep.compose import compose
 from experiments.sweep.slots import at_least_one, slots
 
 log = logging.getLogger(__name__)
@@ -20,7 +22,27 @@ log = logging.getLogger(__name__)
 GRACE = 3.5  # seconds that cells have to save after Ctrl-C, which shall end all within five
 
 
-class LocalLauncher(Launcher):
+class CellLauncher(Launcher):
+    """What both of our launchers are: given to a sweeper by Hydra, or handed composed cells."""
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        self.config = config
+        self.loader = hydra_context.config_loader
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Compose cells and run them, for any sweeper but ours."""
+        return self.run(compose(self.loader, self.config, job_overrides, initial_job_idx))
+
+    @abstractmethod
+    def run(self, cells: Sequence[Cell]) -> Sequence[JobReturn]:
+        """Run cells, or see to it that they are; return one result each if they are by then."""
+
+
+class LocalLauncher(CellLauncher):
     """Runs cells side by side; a cell that raises or is killed is reported and stops no other.
 
     Args:
@@ -37,24 +59,14 @@ class LocalLauncher(Launcher):
         at_least_one("hydra.launcher.jobs_per_gpu", jobs_per_gpu)
         self.jobs, self.jobs_per_gpu = jobs, jobs_per_gpu
 
-    def setup(
-        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
-    ) -> None:
-        self.config = config
-        self.loader = hydra_context.config_loader
-
-    def launch(
-        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
-    ) -> Sequence[JobReturn]:
+    def run(self, cells: Sequence[Cell]) -> Sequence[JobReturn]:
         """Run every cell to its end and return one result each, in the order given."""
-        cells = compose(self.loader, job_overrides, self.config.hydra.overrides.hydra)
         if not cells:
             return []
-        work = [(cell.job, cell.folder) for cell in cells]
-        places = slots(cells[0].job["device"], self.jobs, self.jobs_per_gpu)
+        devices = slots(cells[0].job["device"], self.jobs, self.jobs_per_gpu)
         results = [JobReturn(overrides=cell.overrides) for cell in cells]
         with logging_redirect_tqdm(), progress_bar(len(cells), "cell") as bar:
-            for outcome in pool.run_cells(work, places, GRACE):
+            for outcome in pool.run_cells(cells, devices, GRACE):
                 _fill(results[outcome.index], outcome, cells[outcome.index])
                 bar.update()
         return results

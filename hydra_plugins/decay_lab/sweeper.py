@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.sweeper import Sweeper
@@ -18,8 +17,9 @@ from experiments.record import tables
 from experiments.record.folder import is_done
 from experiments.record.identity import identity
 from experiments.sweep import grid
-from experiments.sweep.compose import Cell, compose
+from experiments.sweep.cell import Cell
 from experiments.sweep.slurm.submission import add_to_plan
+from hydra_plugins.decay_lab.launcher import CellLauncher
 
 log = logging.getLogger(__name__)
 
@@ -33,15 +33,13 @@ class GridSweeper(Sweeper):
     """
 
     def __init__(self, params: DictConfig, grids: Sequence[DictConfig]):
-        self.params = dict(params or {})
-        self.grids = [dict(table) for table in grids or []]
         self.hydra_context: HydraContext | None = None
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        self.config = config
-        self.loader: ConfigLoader = hydra_context.config_loader
+        self.config = config  # where params and grids still have their interpolations
+        self.loader = hydra_context.config_loader
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -54,35 +52,39 @@ class GridSweeper(Sweeper):
         """
         from experiments.run.build import check
 
-        preset, arguments = _split_preset(arguments)
-        overrides = grid.combinations(self.params, self.grids, arguments)
-        jobs = [[*preset, *cell] for cell in overrides]
-        cells = compose(self.loader, jobs, self.config.hydra.overrides.hydra)
+        cells = grid.cells(self.loader, self.config, arguments)
         warnings = [text for text in [check(cell.job) for cell in cells] if text]
         if warnings:
             log.warning("%d of %d cells, as here: %s", len(warnings), len(cells), warnings[0])
-        Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
-        for sweep in {cell.folder.parent for cell in cells}:
-            own = [cell for cell in cells if cell.folder.parent == sweep]
-            add_to_plan(sweep, [(cell.folder.name, identity(cell.job)) for cell in own])
+        for sweep in {cell.sweep for cell in cells}:
+            sweep.mkdir(parents=True, exist_ok=True)
+            own = [cell for cell in cells if cell.sweep == sweep]
+            add_to_plan(sweep, [(cell.name, identity(cell.job)) for cell in own])
         missing = _missing(cells)
         if len(missing) < len(cells):
             log.info("%d of %d cells are finished already", len(cells) - len(missing), len(cells))
-        returns = self.launcher.launch([jobs[i] for i in missing], initial_job_idx=0)
+        returns = self._launch(missing)
         failed = [job for job in returns if job.status is not JobStatus.COMPLETED]
         if failed:
             raise UserError(
                 f"{len(failed)} of {len(cells)} cells failed, as said above; "
                 "the same command runs them again"
             )
-        log.info("draw them: python analyze.py experiment=%s", self.config.name)
+        for name in dict.fromkeys(cell.job["name"] for cell in cells):
+            log.info("draw them: python analyze.py experiment=%s", name)
         return returns
 
+    def _launch(self, cells: Sequence[Cell]) -> Sequence[JobReturn]:
+        if isinstance(self.launcher, CellLauncher):
+            return self.launcher.run(cells)
+        return self.launcher.launch([cell.overrides for cell in cells], initial_job_idx=0)
 
-def _missing(cells: Sequence[Cell]) -> list[int]:
-    """Return the places of the cells of which neither the committed table nor a folder has all."""
+
+
+def _missing(cells: Sequence[Cell]) -> list[Cell]:
+    """Return the cells of which neither the committed table nor a folder has all."""
     rows = cache(tables.committed)
-    there = cache(lambda sweep: set(os.listdir(sweep)) if sweep.is_dir() else set())
+    there = cache(lambda parent: set(os.listdir(parent)) if parent.is_dir() else set())
 
     def finished(cell: Cell) -> bool:
         job = cell.job
@@ -90,12 +92,4 @@ def _missing(cells: Sequence[Cell]) -> list[int]:
         committed = rows(job["results_dir"], job["name"])
         return is_done(folder, identity(job), job["probe"]["name"], committed)
 
-    return [i for i, cell in enumerate(cells) if not finished(cell)]
-
-
-def _split_preset(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Separate the choice of a preset, which all cells share, from the axes."""
-    preset = [word for word in arguments if word.startswith("experiment=")]
-    if any("," in word for word in preset):
-        raise UserError(f"one preset a command, got {preset[0]}")
-    return preset, [word for word in arguments if word not in preset]
+    return [cell for cell in cells if not finished(cell)]

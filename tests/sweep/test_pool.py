@@ -12,6 +12,7 @@ from pebble import ProcessPool
 
 from experiments.errors import UserError
 from experiments.interrupt import Interrupted
+from experiments.sweep.cell import Cell
 from experiments.sweep.pool import run_cells
 from experiments.sweep.slots import slots
 from tests.sweep.naps import nap
@@ -19,7 +20,7 @@ from tests.tiny_runs import build_config
 
 
 def cells(folder, count=1):
-    return [(build_config(f"seed={seed}"), folder / str(seed)) for seed in range(count)]
+    return [Cell(build_config(f"seed={seed}"), folder, str(seed)) for seed in range(count)]
 
 
 def test_processes_that_do_not_start_are_a_clear_error(tmp_path, monkeypatch):
@@ -66,7 +67,8 @@ def test_no_device_has_more_cells_at_a_time_than_slots(tmp_path, monkeypatch):
         return future
 
     monkeypatch.setattr(ProcessPool, "schedule", count)
-    work = [({"seconds": 0.3 * (seed % 3), "device": "auto"}, tmp_path) for seed in range(8)]
+    jobs = [{"seconds": 0.3 * (seed % 3), "device": "auto"} for seed in range(8)]
+    work = [Cell(job, tmp_path, str(seed)) for seed, job in enumerate(jobs)]
     outcomes = list(run_cells(work, slots=["cuda:0", "cuda:1"], grace=1))
     assert sorted(outcome.index for outcome in outcomes) == list(range(8))
     assert {device for _, device in running} == {"cuda:0", "cuda:1"}

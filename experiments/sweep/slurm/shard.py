@@ -62,18 +62,18 @@ class Shard:
         self._compare_code()
         cells = submission.cells_of(self.folder, self.shard)
         cells = [
-            (config, path)
-            for config, path in cells
-            if not is_done(path, identity(config), config["probe"]["name"])
+            cell
+            for cell in cells
+            if not is_done(cell.folder, identity(cell.job), cell.job["probe"]["name"])
         ]
         if not cells:
             return
         log.info("%d of %d cells to run", len(cells), self.shard[1] - self.shard[0])
-        places = slots(cells[0][0]["device"], self.jobs, self.jobs_per_gpu)
-        for outcome in pool.run_cells(cells, places, self.grace):
+        devices = slots(cells[0].job["device"], self.jobs, self.jobs_per_gpu)
+        for outcome in pool.run_cells(cells, devices, self.grace):
             said = outcome.failure or "ended"
             log.log(logging.ERROR if outcome.failure else logging.INFO, "%s: %s",
-                    cells[outcome.index][1], said)  # fmt: skip
+                    cells[outcome.index].folder, said)  # fmt: skip
 
     def _compare_code(self) -> None:
         """Say so if the code is not what it was at submission."""

@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from experiments.record.files import write_atomically
 from experiments.record.folder import RunFolder
+from experiments.sweep.cell import Cell
 from experiments.sweep.slurm.squeue import Task
 
 FOLDER = ".sweep"
@@ -60,7 +60,7 @@ class Submission:
 def prepare(
     sweep: Path,
     experiment: str,
-    cells: Sequence[tuple[Mapping[str, Any], Path]],
+    cells: Sequence[Cell],
     cells_per_job: int,
     code: tuple[str, str],
 ) -> Submission:
@@ -69,7 +69,7 @@ def prepare(
     Args:
         sweep: The folder of the run folders.
         experiment: For the name of the jobs.
-        cells: Configurations and run folders.
+        cells: What its jobs are to run.
         cells_per_job: How many a job runs.
         code: Commit and hash of the sources.
     """
@@ -77,13 +77,16 @@ def prepare(
     folder = (sweep / FOLDER / label).absolute()
     folder.mkdir(parents=True)
     lines = (
-        json.dumps({"folder": str(path), "config": config}, separators=(",", ":")) + "\n"
-        for config, path in cells
+        json.dumps(
+            {"sweep": str(cell.sweep), "name": cell.name, "config": cell.job}, separators=(",", ":")
+        )
+        + "\n"
+        for cell in cells
     )
     write_atomically(folder / "cells.jsonl", "".join(lines).encode())
     starts = range(0, len(cells), cells_per_job)
     shards = [(first, min(first + cells_per_job, len(cells))) for first in starts]
-    names = [path.name for _, path in cells]
+    names = [cell.name for cell in cells]
     submission = Submission(folder, f"{experiment}-{label}", names, shards, *code)
     submission.save()
     return submission
@@ -109,11 +112,11 @@ def submissions(sweep: Path) -> list[Submission]:
     return sorted((load(file.parent) for file in files), key=lambda s: int(s.job or 0))
 
 
-def cells_of(folder: Path, shard: tuple[int, int]) -> list[tuple[dict[str, Any], Path]]:
-    """Return the configurations and run folders that one job is to run."""
+def cells_of(folder: Path, shard: tuple[int, int]) -> list[Cell]:
+    """Return the cells that one job is to run."""
     with (folder / "cells.jsonl").open() as lines:
         found = [json.loads(line) for line in islice(lines, *shard)]
-    return [(cell["config"], Path(cell["folder"])) for cell in found]
+    return [Cell(cell["config"], Path(cell["sweep"]), cell["name"]) for cell in found]
 
 
 def in_queue(sweep: Path, tasks: Mapping[tuple[str, int], Task]) -> dict[str, Task]:
@@ -136,7 +139,7 @@ def plan(sweep: Path) -> dict[str, str]:
         lines = (sweep / FOLDER / "plan.txt").read_text().splitlines()
     except FileNotFoundError:
         return {}
-    return dict(line.split(" ", 1) for line in lines)
+    return dict(line.rsplit(" ", 1) for line in lines)
 
 
 def add_to_plan(sweep: Path, cells: Iterable[tuple[str, str]]) -> None:

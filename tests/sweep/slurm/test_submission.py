@@ -10,6 +10,7 @@ import pytest
 from experiments.errors import UserError
 from experiments.record.folder import write_failure
 from experiments.record.lock import Lock
+from experiments.sweep.cell import Cell
 from experiments.sweep.slurm import squeue, submission
 from experiments.sweep.slurm.squeue import Task
 from experiments.sweep.status import status, status_of, text
@@ -20,8 +21,8 @@ CODE = ("abc123", "f" * 16)
 
 def prepared(count=5, per_job=2):
     sweep = Path("runs/x")
-    cells = [({"seed": i, "lr": 1e-3}, sweep / f"cell-{i}") for i in range(count)]
-    submission.add_to_plan(sweep, [(path.name, f"id{i}") for i, (_, path) in enumerate(cells)])
+    cells = [Cell({"seed": i, "lr": 1e-3}, sweep, f"cell-{i}") for i in range(count)]
+    submission.add_to_plan(sweep, [(cell.name, f"id{i}") for i, cell in enumerate(cells)])
     return sweep, submission.submitted(submission.prepare(sweep, "x", cells, per_job, CODE), "17")
 
 
@@ -31,7 +32,7 @@ def test_a_submission_gives_every_cell_to_one_job_and_its_configuration_as_it_wa
     (again,) = submission.submissions(sweep)
     assert again == made
     found = [cell for shard in made.shards for cell in submission.cells_of(made.folder, shard)]
-    assert found == [({"seed": i, "lr": 1e-3}, sweep / f"cell-{i}") for i in range(5)]
+    assert found == [Cell({"seed": i, "lr": 1e-3}, sweep, f"cell-{i}") for i in range(5)]
 
 
 def test_a_plan_grows_and_forgets_nothing(in_tmp):

@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 from experiments.cli import entry_point, one_line_errors, refuse_sweep_without_multirun, run_folder
 
 
-@entry_point
+@entry_point()
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
 @one_line_errors()
 def main(cfg: DictConfig) -> float | None:

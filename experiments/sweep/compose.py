@@ -41,7 +41,11 @@ def register_resolvers() -> None:
 
 
 def _cell(*, _root_: DictConfig) -> str:
-    return cell_name(plain(_root_))
+    job = plain(_root_)
+    for key in ("lr", "wd", "seed"):
+        if not isinstance(job.get(key), int | float):
+            raise UserError(f"a run needs {key}, got {job.get(key, 'none')}")
+    return cell_name(job)
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

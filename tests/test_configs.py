@@ -103,3 +103,17 @@ def test_the_help_names_every_group_and_every_key_of_the_schema_has_a_default():
     template = config.hydra.help.template
     assert "$APP_CONFIG_GROUPS" in template
     assert template.count("python train.py") >= 3
+
+
+def test_a_variable_of_the_environment_that_is_empty_is_not_set(monkeypatch):
+    for name in ("DATA_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("HOME", "/somebody")
+    config = plain()
+    assert (config["data_dir"], config["cache_dir"]) == ("data", "/somebody/.cache/decay-lab")
+    monkeypatch.setenv("HOME", "")
+    assert plain()["cache_dir"] == "./.cache/decay-lab"
+    monkeypatch.setenv("DATA_DIR", "there")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    config = plain()
+    assert (config["data_dir"], config["cache_dir"]) == ("there", "/cache/decay-lab")

@@ -6,6 +6,7 @@ does, as with ``${hydra:runtime.cwd}``, Hydra composes.
 """
 
 import copy
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,15 +30,20 @@ CELL = "${cell:}"
 MARK = "@cell@"
 #: An interpolation that may refer to any key: its key is computed (``${optim.${key}}``), or its
 #: resolver is none of those that read nothing but what stands in their brackets.
-COMPUTED = re.compile(r"\$\{(?!\s*(?:oc\.env|checksum|now)\s*:)[^{}]*?(?:\$\{|:)")
+COMPUTED = re.compile(r"\$\{(?!\s*(?:oc\.env|from_env|checksum|now)\s*:)[^{}]*?(?:\$\{|:)")
 ANY = "*"
 
 
 def register_resolvers() -> None:
-    """Let OmegaConf know ``${cell:}``, a run's folder, ``${checksum:PATH}``, and Hydra's own."""
+    """Make known to OmegaConf what an interpolation may call, beside Hydra's and its own.
+
+    ``${cell:}`` is the name of a run's folder, ``${checksum:PATH}`` the hash of a file,
+    ``${from_env:NAME,DEFAULT}`` a variable of the environment; one that is empty is not set.
+    """
     setup_globals()
     OmegaConf.register_new_resolver("cell", _cell, replace=True)
     OmegaConf.register_new_resolver("checksum", checksum, replace=True)
+    OmegaConf.register_new_resolver("from_env", _from_env, replace=True)
 
 
 def _cell(*, _root_: DictConfig) -> str:
@@ -46,6 +52,10 @@ def _cell(*, _root_: DictConfig) -> str:
         if not isinstance(job.get(key), int | float):
             raise UserError(f"a run needs {key}, got {job.get(key, 'none')}")
     return cell_name(job)
+
+
+def _from_env(name: str, default: str) -> str:
+    return os.environ.get(name) or default
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

@@ -84,6 +84,15 @@ def test_no_device_has_more_cells_at_a_time_than_slots(tmp_path, monkeypatch):
         ("auto", 3, 0, ["auto", "auto", "auto"]),
     ],
 )
-def test_every_place_has_a_device(device, jobs, gpus, places, monkeypatch):
+def test_every_process_has_a_device(device, jobs, gpus, places, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
     assert slots(device, jobs, jobs_per_gpu=2) == places
+
+
+def test_without_gpus_there_is_a_process_for_each_core_that_may_be_used(monkeypatch):
+    monkeypatch.setattr("loky.cpu_count", lambda: 3)  # knows the quota of a container, too
+    assert slots("cpu", "auto", jobs_per_gpu=2) == ["cpu"] * 3
+    monkeypatch.undo()
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
+    assert slots("cpu", "auto", jobs_per_gpu=2) == ["cpu"]

@@ -14,7 +14,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from experiments import interrupt
 from experiments.interrupt import Interrupted
-from experiments.progress import progress_bar
+from experiments.progress import SharedBar, progress_bar
 from experiments.record import tables
 from experiments.record.folder import RunFolder, RunWriter, stored_row
 from experiments.record.identity import cell_name, identity, settings
@@ -35,12 +35,14 @@ def run(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     return run_cell(OmegaConf.to_container(cfg, resolve=True), folder)
 
 
-def run_cell(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+def run_cell(config: dict[str, Any], folder: Path, bar: SharedBar | None = None) -> dict[str, Any]:
     """Train what ``config`` describes, or go on where a killed run stopped, or find it finished.
 
     Args:
         config: A resolved configuration, as plain values.
         folder: The run folder.
+        bar: Is told the steps as they are done; without one there is a bar on stderr, if
+            ``progress`` asks for it.
 
     Returns:
         The run's row of the runs table, also in the folder's result.json.
@@ -65,17 +67,21 @@ def run_cell(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         logging.getLogger("experiments.run.decay_lint").warning("%s", warning)
     with files.held(), interrupt.listening():
         ended_meanwhile = stored_row(folder, run_id, probe)
-        return ended_meanwhile or _attempt(config, run_id, files, device)
+        return ended_meanwhile or _attempt(config, run_id, files, device, bar)
 
 
 def _attempt(
-    config: dict[str, Any], run_id: str, files: RunWriter, device: torch.device
+    config: dict[str, Any],
+    run_id: str,
+    files: RunWriter,
+    device: torch.device,
+    bar: SharedBar | None,
 ) -> dict[str, Any]:
     """Train, and leave the reason in the folder if that fails."""
     if config["threads"] is not None:
         torch.set_num_threads(config["threads"])
     try:
-        return _train(config, run_id, files, device)
+        return _train(config, run_id, files, device, bar)
     except Interrupted:
         raise
     except Exception as error:
@@ -84,7 +90,11 @@ def _attempt(
 
 
 def _train(
-    config: dict[str, Any], run_id: str, files: RunWriter, device: torch.device
+    config: dict[str, Any],
+    run_id: str,
+    files: RunWriter,
+    device: torch.device,
+    bar: SharedBar | None,
 ) -> dict[str, Any]:
     started = time.monotonic()
     precision = resolve_precision(config["precision"], device)
@@ -104,11 +114,11 @@ def _train(
         folder=files.path, id=run_id, name=cell_name(config), group=config["name"],
         job_type="train", tags=[row["optim"]], config=config,
     )  # fmt: skip
-    bar = progress_bar(budget.steps, "step", disable=not config["progress"])
-    with logging_redirect_tqdm(), tracker, bar:
+    own = progress_bar(budget.steps, "step", disable=bar is not None or not config["progress"])
+    with logging_redirect_tqdm(), tracker, own:
         watched = "none" if trainer.observer is None else json.dumps(config["probe"])
         conditions = {"data": task.fingerprint, "precision": precision, "probe": watched}
-        scribe = Scribe(files, tracker, bar, config["checkpoint_every"], conditions, started)
+        scribe = Scribe(files, tracker, bar or own, config["checkpoint_every"], conditions, started)
         scribe.resume(trainer)
         row |= _outcome(trainer, scribe)
         if config["progress"] and row["status"] == FINISHED:

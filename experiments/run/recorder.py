@@ -5,10 +5,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from tqdm import tqdm
-
 from experiments import interrupt
 from experiments.errors import UserError
+from experiments.progress import Bar
 from experiments.record.folder import RunWriter
 from experiments.run.trainer import Trainer
 from experiments.tracking.mirror import NoTracker, WandbTracker
@@ -35,7 +34,7 @@ class Scribe:
 
     files: RunWriter
     tracker: NoTracker | WandbTracker
-    bar: tqdm
+    bar: Bar
     checkpoint_every: float
     conditions: dict[str, str]
     started: float

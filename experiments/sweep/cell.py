@@ -1,5 +1,6 @@
 """One combination of a sweep."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,3 +27,12 @@ class Cell:
     def folder(self) -> Path:
         """Its run folder."""
         return self.sweep / self.name
+
+
+def short_names(cells: Sequence[Cell]) -> list[str]:
+    """Return what tells each cell from the others, in the words of its overrides."""
+    shared = set(cells[0].overrides).intersection(*(cell.overrides for cell in cells))
+    return [
+        " ".join(word for word in cell.overrides if word not in shared) or cell.name
+        for cell in cells
+    ]

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableSequence, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -25,10 +25,11 @@ from pebble.common import process_exit
 from experiments import interrupt
 from experiments.errors import UserError
 from experiments.interrupt import Interrupted
+from experiments.progress import SharedBar, SweepProgress
 from experiments.record import failure
 from experiments.record.folder import write_failure
 from experiments.record.lock import Busy
-from experiments.sweep.cell import Cell
+from experiments.sweep.cell import Cell, short_names
 
 POLL = 0.3  # seconds between two looks at whether to stop
 
@@ -50,7 +51,20 @@ class Outcome:
     busy: bool = False
 
 
-def run_cells(cells: Sequence[Cell], slots: Sequence[str], grace: float) -> Iterator[Outcome]:
+def progress_of(cells: Sequence[Cell]) -> SweepProgress:
+    """Return what shows how far cells are while :func:`run_cells` runs them."""
+    from experiments.run.build import planned_steps
+
+    totals = [planned_steps(cell.job) for cell in cells]
+    return SweepProgress(short_names(cells), totals, multiprocessing.RawArray("q", len(cells)))
+
+
+def run_cells(
+    cells: Sequence[Cell],
+    slots: Sequence[str],
+    grace: float,
+    progress: SweepProgress | None = None,
+) -> Iterator[Outcome]:
     """Run every cell to its end, and yield what became of each as it ends.
 
     A cell that raises or is killed stops no other; the reason is left in its folder.
@@ -60,6 +74,7 @@ def run_cells(cells: Sequence[Cell], slots: Sequence[str], grace: float) -> Iter
         slots: The device of each process; there may be none that this process has started by
             multiprocessing beside them. No device has more cells at a time than it has slots.
         grace: Seconds that a cell has to save when this process is asked to stop.
+        progress: Shows how far the cells are.
 
     Raises:
         Interrupted: This process was asked to stop, and the cells have.
@@ -71,15 +86,17 @@ def run_cells(cells: Sequence[Cell], slots: Sequence[str], grace: float) -> Iter
         while left:
             before = len(left)
             with suppress(BrokenProcessPool):
-                for outcome in _in_one_pool(left, slots, grace):
+                for outcome in _in_one_pool(left, slots, grace, progress):
                     del left[outcome.index]
+                    if progress is not None:
+                        progress.end(outcome.index)
                     yield outcome
             if len(left) == before:
                 raise UserError("the processes that should run the cells do not start")
 
 
 def _in_one_pool(
-    cells: Mapping[int, Cell], slots: Sequence[str], grace: float
+    cells: Mapping[int, Cell], slots: Sequence[str], grace: float, progress: SweepProgress | None
 ) -> Iterator[Outcome]:
     """Run cells as long as the pool lives.
 
@@ -89,7 +106,10 @@ def _in_one_pool(
     waiting, free = deque(cells.items()), deque(slots)
     running: dict[Future, tuple[int, str]] = {}
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPool(min(len(slots), len(cells)), initializer=_begin, context=context)
+    pool = ProcessPool(
+        min(len(slots), len(cells)), context=context, initializer=_begin,
+        initargs=(progress and progress.steps,),
+    )  # fmt: skip
     try:
         while waiting or running:
             while waiting and free:
@@ -99,6 +119,8 @@ def _in_one_pool(
                     running[pool.schedule(_run, work)] = index, device
             done, _ = wait(running, POLL, FIRST_COMPLETED)
             interrupt.raise_if_received()
+            if progress is not None:
+                progress.look([index for index, _ in running.values()])
             for future in done:
                 index, device = running.pop(future)
                 free.append(device)
@@ -142,8 +164,14 @@ def _stop(pool: ProcessPool, grace: float) -> None:
         pool.join()
 
 
-def _begin() -> None:
+#: Of a process that runs cells: where it leaves the steps done, of every cell of the sweep.
+_steps: MutableSequence[int] | None = None
+
+
+def _begin(steps: MutableSequence[int] | None) -> None:
     """Make a process ready for cells; pebble has it ignore Ctrl-C, which the parent decides on."""
+    global _steps
+    _steps = steps
     os.environ["OMP_NUM_THREADS"] = "1"  # read by OpenMP and MKL when torch brings them in
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     logging.getLogger("experiments.run.decay_lint").setLevel(
@@ -157,14 +185,14 @@ def _begin() -> None:
 def _run(index: int, config: dict[str, Any], folder: Path) -> Outcome:
     config = config | {"threads": config["threads"] or 1, "progress": False}
     try:
-        from experiments.run.cell import (
-            run_cell,  # takes seconds, in which there is nothing to save
-        )
+        # takes seconds, in which there is nothing to save
+        from experiments.run.cell import run_cell
 
+        bar = None if _steps is None else SharedBar(_steps, index)
         with interrupt.listening():
-            return Outcome(index, test_error=run_cell(config, folder)["test_error"])
+            return Outcome(index, test_error=run_cell(config, folder, bar)["test_error"])
     except Interrupted as stop:
-        process_exit(stop.code)  # of a SystemExit pebble would make a result
+        process_exit(stop.code)  # pebble would take a SystemExit for a result of the cell
     except Busy as error:
         return Outcome(index, failure=str(error), busy=True)
     except (Exception, SystemExit) as error:

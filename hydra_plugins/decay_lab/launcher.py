@@ -3,6 +3,7 @@
 import logging
 from abc import abstractmethod
 from collections.abc import Sequence
+from contextlib import closing
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
@@ -11,7 +12,6 @@ from omegaconf import DictConfig
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from experiments.errors import UserError
-from experiments.progress import progress_bar
 from experiments.sweep import pool
 from experiments.sweep.cell import Cell
 from experiments.sweep.compose import compose
@@ -65,10 +65,10 @@ class LocalLauncher(CellLauncher):
             return []
         devices = slots(cells[0].job["device"], self.jobs, self.jobs_per_gpu)
         results = [JobReturn(overrides=cell.overrides) for cell in cells]
-        with logging_redirect_tqdm(), progress_bar(len(cells), "cell") as bar:
-            for outcome in pool.run_cells(cells, devices, GRACE):
+        progress = pool.progress_of(cells)
+        with logging_redirect_tqdm(), closing(progress):
+            for outcome in pool.run_cells(cells, devices, GRACE, progress):
                 _fill(results[outcome.index], outcome, cells[outcome.index])
-                bar.update()
         return results
 
 

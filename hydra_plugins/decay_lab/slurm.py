@@ -1,5 +1,6 @@
 """Hydra's launcher for Slurm: the missing cells as one array of jobs, through submitit."""
 
+import itertools
 import logging
 import math
 import sys
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).parents[2]
 LOOK = 5.0  # seconds between two looks at the queue
+LOOKS_A_LINE = 12  # while it waits, a line a minute
 KILL_MARGIN = 0.75  # share of the warning time that cells have to save
 EARLY = 30  # seconds that Slurm, which looks at its jobs so often, may warn too soon
 
@@ -155,13 +157,17 @@ class SlurmLauncher(CellLauncher):
     def _wait(self, sweep: Path, names: set[str]) -> None:
         """Stay until no job has any of the cells; jobs outlive this process if it is stopped."""
         log.info("waiting; the jobs go on if this is interrupted")
-        while True:
+        for look in itertools.count(1):
             time.sleep(LOOK)
             try:
-                if not names & set(submission.in_queue(sweep, squeue.tasks())):
-                    return
+                left = names & set(submission.in_queue(sweep, squeue.tasks()))
             except squeue.Unreachable as error:
                 log.warning("still waiting: %s", error)
+                continue
+            if not left:
+                return
+            if look % LOOKS_A_LINE == 0:
+                log.info("%d of %d cells are queued or running", len(left), len(names))
 
 
 def _outcome(cell: Cell) -> JobReturn:

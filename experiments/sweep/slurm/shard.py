@@ -70,7 +70,8 @@ class Shard:
             return
         log.info("%d of %d cells to run", len(cells), self.shard[1] - self.shard[0])
         devices = slots(cells[0].job["device"], self.jobs, self.jobs_per_gpu)
-        for outcome in pool.run_cells(cells, devices, self.grace):
+        progress = pool.progress_of(cells)
+        for outcome in pool.run_cells(cells, devices, self.grace, progress):
             said = outcome.failure or "ended"
             log.log(logging.ERROR if outcome.failure else logging.INFO, "%s: %s",
                     cells[outcome.index].folder, said)  # fmt: skip

@@ -30,6 +30,7 @@ from experiments.record import failure
 from experiments.record.folder import write_failure
 from experiments.record.lock import Busy
 from experiments.sweep.cell import Cell, short_names
+from experiments.sweep.objective import objective
 
 POLL = 0.3  # seconds between two looks at whether to stop
 
@@ -40,13 +41,13 @@ class Outcome:
 
     Attributes:
         index: Its place among the cells.
-        test_error: Of a finished run, percent; None if it diverged or there is none.
+        error: What a search minimizes, see ``objective``; None if there is no result.
         failure: Why there is no result, or None.
         busy: Another process runs the cell, which is no failure.
     """
 
     index: int
-    test_error: float | None = None
+    error: float | None = None
     failure: str | None = None
     busy: bool = False
 
@@ -190,7 +191,7 @@ def _run(index: int, config: dict[str, Any], folder: Path) -> Outcome:
 
         bar = None if _steps is None else SharedBar(_steps, index)
         with interrupt.listening():
-            return Outcome(index, test_error=run_cell(config, folder, bar)["test_error"])
+            return Outcome(index, error=objective(run_cell(config, folder, bar)))
     except Interrupted as stop:
         process_exit(stop.code)  # pebble would take a SystemExit for a result of the cell
     except Busy as error:

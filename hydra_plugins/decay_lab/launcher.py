@@ -75,7 +75,7 @@ class LocalLauncher(CellLauncher):
 def _fill(result: JobReturn, outcome: pool.Outcome, cell: Cell) -> None:
     """Tell Hydra what became of a cell; a failure is logged at once."""
     result.status = JobStatus.COMPLETED
-    result.return_value = outcome.test_error
+    result.return_value = outcome.error
     if outcome.busy:
         log.warning("left out: %s", outcome.failure)
     elif outcome.failure is not None:

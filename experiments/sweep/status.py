@@ -49,13 +49,13 @@ def status(name: str, runs_dir: str | Path, results_dir: str | Path) -> list[Cel
     """
     sweep = Path(runs_dir) / name
     plan = submission.plan(sweep)
-    folders = {run.path.name for run in run_folders(sweep)}
+    folders = {run.path.relative_to(sweep).as_posix() for run in run_folders(sweep)}
     if not plan and not folders:
         raise UserError(f"nothing of experiment={name} was started in {sweep}")
     committed = tables.committed(results_dir, name)
     jobs = _Jobs(sweep)
     names = [*plan, *sorted(folders - set(plan))]
-    return [_cell(sweep / cell, plan.get(cell), committed, jobs) for cell in names]
+    return [_cell(sweep, cell, plan.get(cell), committed, jobs) for cell in names]
 
 
 def text(name: str, cells: list[CellStatus], sweep: Path) -> str:
@@ -117,11 +117,13 @@ class _Jobs:
         return f"its job {job} ended before it did: {state}"
 
 
-def _cell(path: Path, run_id: str | None, committed: Mapping[str, Row], jobs: _Jobs) -> CellStatus:
+def _cell(
+    sweep: Path, name: str, run_id: str | None, committed: Mapping[str, Row], jobs: _Jobs
+) -> CellStatus:
     """Say how one cell is; only planned cells have a known identity."""
-    run, name = RunFolder(path), path.name
+    run = RunFolder(sweep / name)
     try:
-        row = stored_row(path, run_id, committed=committed)
+        row = stored_row(run.path, run_id, committed=committed)
     except UserError as damaged:
         return CellStatus(name, FAILED, str(damaged))
     if row is not None:

@@ -4,7 +4,6 @@ import logging
 import os
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
@@ -78,7 +77,6 @@ class GridSweeper(Sweeper):
         if isinstance(self.launcher, CellLauncher):
             return self.launcher.run(cells)
         return self.launcher.launch([cell.overrides for cell in cells], initial_job_idx=0)
-
 
 
 def _missing(cells: Sequence[Cell]) -> list[Cell]:

@@ -96,6 +96,17 @@ def test_the_state_of_every_cell_is_told_from_its_folder_and_the_queue(fake_queu
     assert f"missing: cell-6: {ended}" in told
 
 
+def test_cells_below_folders_of_their_own_are_told_by_their_path(fake_queue):
+    sweep = Path("runs/x")
+    submission.add_to_plan(sweep, [("adam/a b", "id0"), ("sgd/c", "id1")])
+    assert submission.plan(sweep) == {"adam/a b": "id0", "sgd/c": "id1"}
+    failure = sweep / "sgd" / "c"
+    write_failure(failure, "ValueError: no")
+    (sweep / "adam" / "d").mkdir(parents=True)
+    told = {cell.name: cell.state for cell in status("x", "runs", "results")}
+    assert told == {"adam/a b": "missing", "sgd/c": "failed", "adam/d": "missing"}
+
+
 def test_a_cell_that_failed_in_a_job_does_not_wait_for_that_job(fake_queue, monkeypatch):
     sweep, made = prepared(2, 2)
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "17")

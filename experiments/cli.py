@@ -1,11 +1,12 @@
 """What a person sees of a mistake: one clear line, no traceback."""
 
 import functools
+import logging
 import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ContextDecorator, suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,7 +23,8 @@ from experiments.errors import UserError
 from experiments.interrupt import Interrupted
 from experiments.run.schema import register
 from experiments.sweep import grid
-from experiments.sweep.compose import register_resolvers
+
+log = logging.getLogger(__name__)
 
 VERBOSE = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
@@ -42,7 +44,6 @@ def entry_point(*, sweeps: bool = True) -> Callable[[Callable[[], None]], Callab
         @functools.wraps(main)
         def wrapper() -> None:
             register()
-            register_resolvers()
             os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints and exits before we see it
             with one_line_errors(sweeps=sweeps):
                 check_options(sys.argv[1:], sweeps=sweeps)
@@ -53,36 +54,50 @@ def entry_point(*, sweeps: bool = True) -> Callable[[Callable[[], None]], Callab
     return wrap
 
 
-@contextmanager
-def one_line_errors(*, sweeps: bool = True) -> Iterator[None]:
+class one_line_errors(ContextDecorator):  # noqa: N801
     """Exit with one line on a mistake in what was asked for; other errors keep their traceback.
 
-    It stands both around Hydra and inside it, since Hydra announces what leaves a task function.
+    It stands both around Hydra and inside it, since Hydra announces what leaves a task function. A
+    cell of a sweep that another launcher than ours runs leaves by its exception, lest it end the
+    sweep.
 
     Args:
         sweeps: Whether the program takes lists of values, with ``-m``.
     """
-    try:
-        yield
-    except (UserError, HydraException, OmegaConfBaseException) as error:
-        _leave(error, explain(error, sweeps=sweeps))
-    except OSError as error:
-        _leave(error, f"{error.filename or 'file'}: {error.strerror or error}")
-    except (ValueError, AssertionError) as error:
-        if not _raised_by_hydra(error):
-            raise
-        _leave(error, explain(error))
-    except (Interrupted, KeyboardInterrupt) as stop:
-        sys.stderr.write("interrupted; the same command goes on where it stopped\n")
-        sys.exit(getattr(stop, "code", 130))
+
+    def __init__(self, *, sweeps: bool = True):
+        self.sweeps = sweeps
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Interrupted | KeyboardInterrupt):
+            sys.stderr.write("interrupted; the same command goes on where it stopped\n")
+            sys.exit(getattr(error, "code", 130))
+        if error is None or not _is_mistake(error):
+            return
+        _remove_empty_folder()
+        line = explain(error, sweeps=self.sweeps)
+        if _in_sweep():
+            log.error("%s failed: %s", run_folder(), line)
+            return
+        if not VERBOSE:
+            sys.stderr.write(f"error: {line}\n")
+            sys.exit(2)
 
 
-def _leave(error: Exception, line: str) -> NoReturn:
-    _remove_empty_folder()
-    if VERBOSE:
-        raise error
-    sys.stderr.write(f"error: {line}\n")
-    sys.exit(2)
+def _is_mistake(error: BaseException) -> bool:
+    """Whether an error is about what was asked for, and not about our code."""
+    kinds = (UserError, HydraException, OmegaConfBaseException, OSError)
+    return isinstance(error, kinds) or (
+        isinstance(error, ValueError | AssertionError) and _raised_by_hydra(error)
+    )
+
+
+def _in_sweep() -> bool:
+    """Whether this is a cell that Hydra runs as one of several."""
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def _raised_by_hydra(error: BaseException) -> bool:
@@ -144,6 +159,8 @@ def explain(error: BaseException, *, sweeps: bool = True) -> str:
     for cause in chain:
         if isinstance(cause, UserError):
             return str(cause)
+        if isinstance(cause, OSError):
+            return f"{cause.filename or 'file'}: {cause.strerror or cause}"
     for cause in chain:
         if isinstance(cause, MissingConfigException):
             return _missing_entry(cause)
@@ -158,7 +175,7 @@ def explain(error: BaseException, *, sweeps: bool = True) -> str:
     lines = [line.strip() for line in str(chain[-1]).splitlines() if line.strip()]
     keys = [line.split(":", 1)[1].strip() for line in lines if line.startswith("full_key:")]
     if keys:
-        return f"{keys[0]}: {lines[0]}"
+        return f"{keys[0]}: {' '.join(lines[: 1 + lines[0].endswith(':')])}"
     return " ".join(lines[:2]) or type(error).__name__
 
 

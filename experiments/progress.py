@@ -42,7 +42,7 @@ class SharedBar:
 
     Args:
         steps: Memory that processes share: the steps done, of every cell of the sweep.
-        index: This cell's place in it.
+        index: Of this cell in it.
     """
 
     def __init__(self, steps: MutableSequence[int], index: int):

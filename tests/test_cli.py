@@ -1,12 +1,16 @@
 """What a person sees: one clear line for a mistake, one line at the end of a run."""
 
+import json
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import cloudpickle
 import pytest
 
+import train as train_script
+from experiments.record import tables
 from tests.tiny_runs import TINY
 
 ROOT = Path(__file__).parents[1]
@@ -140,8 +144,6 @@ QUIET = ["tracker=none", "data_dir=nowhere"]
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mistakes")
-    import json
-
     commands = [
         shlex.split(line) if line.startswith("analyze.py") else
         ["train.py", *shlex.split(line), *([] if " -m" in line else QUIET)]
@@ -162,7 +164,7 @@ def outcomes(tmp_path_factory):
 def test_a_mistake_is_one_clear_line_and_exit_code_2(outcomes, word):
     code, errors = outcomes[0][word]
     lines = [line for line in errors.splitlines() if line.startswith("error: ")]
-    if "rerun" not in word:  # of which Hydra warns before
+    if "rerun" not in word:  # Hydra says first that this is experimental
         assert lines == [line for line in errors.splitlines() if "Downloading" not in line]
     assert code == 2, errors
     assert len(lines) == 1, errors
@@ -253,12 +255,51 @@ def test_a_sweep_whose_name_is_no_folder_name_makes_no_folder(in_tmp, name):
 
 
 def test_a_swept_key_without_a_column_is_recorded(in_tmp):
-    import json
-
     done = train("-m", *TINY, "model.width=8,16", cwd=in_tmp)
     assert done.returncode == 0, done.stderr
     rows = [json.loads(path.read_text()) for path in in_tmp.rglob("result.json")]
     assert sorted(row["model.width"] for row in rows) == [8, 16]
+
+
+def test_linked_axes_and_folders_of_their_own_from_the_command_to_the_report(in_tmp):
+    words = ["-m", *TINY, "name=linked", "lr=1e-3,2e-3", "wd=${lr}", "optim=adam,adamw"]
+    done = train(*words, "hydra.sweep.subdir=${optim.name}/${cell:}", cwd=in_tmp)
+    assert done.returncode == 0, done.stderr
+    results = [path for path in in_tmp.rglob("result.json") if path.parts[-3] == "adam"]
+    rows = [json.loads(path.read_text()) for path in results]
+    assert sorted((row["lr"], row["wd"]) for row in rows) == [(0.001, 0.001), (0.002, 0.002)]
+    asked = ["command=status", "experiment=linked"]
+    told = subprocess.run(
+        [sys.executable, str(ROOT / "analyze.py"), *asked], capture_output=True, text=True,
+        cwd=in_tmp,
+    )  # fmt: skip
+    assert told.stdout == "linked: 4 cells: 4 finished\n", told.stderr
+    assert {row["id"] for row in tables.gather(in_tmp / "runs" / "linked").rows} > {
+        row["id"] for row in rows
+    }
+
+
+def test_under_hydras_own_launcher_a_cell_that_fails_stops_no_other(in_tmp):
+    words = ["-m", *TINY, "hydra/launcher=basic", "seed=0,1", "hydra.sweep.subdir=${seed}"]
+    (in_tmp / "runs" / "adhoc" / "0").mkdir(parents=True)
+    (in_tmp / "runs" / "adhoc" / "0" / "config.yaml").write_text("# id: of another run\n")
+    done = train(*words, cwd=in_tmp)
+    assert done.returncode == 2
+    assert "ERROR: runs/adhoc/0 failed: runs/adhoc/0 holds another run" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: 1 of 2 cells failed")
+    assert (in_tmp / "runs" / "adhoc" / "1" / "result.json").exists()
+
+
+def test_other_launchers_can_send_the_task_to_new_processes():
+    """As joblib's does: by cloudpickle, before the configuration of a cell is composed there."""
+    task = cloudpickle.dumps(train_script.main.__wrapped__.__wrapped__)
+    code = (
+        "import pickle, sys; pickle.load(sys.stdin.buffer);"
+        "from omegaconf import OmegaConf;"
+        "print(*map(OmegaConf.has_resolver, ('cell', 'checksum', 'from_env', 'hydra')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], input=task, capture_output=True, cwd=ROOT)
+    assert done.stdout == b"True True True True\n", done.stderr
 
 
 @pytest.mark.slow
@@ -266,10 +307,10 @@ def test_a_cell_that_fails_or_is_killed_stops_no_other_and_is_named(in_tmp):
     (in_tmp / "sitecustomize.py").write_text(
         "import os, experiments.run.cell as r\n"
         "original = r.run_cell\n"
-        "def run_cell(config, folder):\n"
+        "def run_cell(config, folder, **how):\n"
         "    if config['seed'] == 1: raise RuntimeError('broken cell')\n"
         "    if config['seed'] == 2: os.kill(os.getpid(), 9)\n"
-        "    return original(config, folder)\n"
+        "    return original(config, folder, **how)\n"
         "r.run_cell = run_cell\n"
     )
     import os

@@ -34,19 +34,7 @@ COMPUTED = re.compile(r"\$\{(?!\s*(?:oc\.env|from_env|checksum|now)\s*:)[^{}]*?(
 ANY = "*"
 
 
-def register_resolvers() -> None:
-    """Make known to OmegaConf what an interpolation may call, beside Hydra's and its own.
-
-    ``${cell:}`` is the name of a run's folder, ``${checksum:PATH}`` the hash of a file,
-    ``${from_env:NAME,DEFAULT}`` a variable of the environment; one that is empty is not set.
-    """
-    setup_globals()
-    OmegaConf.register_new_resolver("cell", _cell, replace=True)
-    OmegaConf.register_new_resolver("checksum", checksum, replace=True)
-    OmegaConf.register_new_resolver("from_env", _from_env, replace=True)
-
-
-def _cell(*, _root_: DictConfig) -> str:
+def _name_of_cell(*, _root_: DictConfig) -> str:
     job = plain(_root_)
     for key in ("lr", "wd", "seed"):
         if not isinstance(job.get(key), int | float):
@@ -55,7 +43,16 @@ def _cell(*, _root_: DictConfig) -> str:
 
 
 def _from_env(name: str, default: str) -> str:
+    """Return a variable of the environment; one that is empty is not set."""
     return os.environ.get(name) or default
+
+
+# What an interpolation may call, beside what OmegaConf and Hydra have. It is made known here, so
+# that processes which other launchers start know it, too.
+setup_globals()
+OmegaConf.register_new_resolver("cell", _name_of_cell, replace=True)  # the name of a run's folder
+OmegaConf.register_new_resolver("checksum", checksum, replace=True)  # the hash of a file
+OmegaConf.register_new_resolver("from_env", _from_env, replace=True)  # NAME,DEFAULT
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -104,7 +101,7 @@ class _Composer:
 
         Args:
             overrides: Its overrides.
-            number: Its place in the sweep.
+            number: Its ``hydra.job.num``.
         """
         words = [self._word(text) for text in overrides]
         values = [word for word in words if not word.chooses]
@@ -136,7 +133,7 @@ class _Composer:
             config.hydra.job.num, config.hydra.job.id = number, str(number)
         with _current(config):
             sweep = config.hydra.sweep
-            return _placed(plain(config), sweep.dir, str(sweep.subdir), overrides)
+            return _cell_below(plain(config), sweep.dir, str(sweep.subdir), overrides)
 
 
 class _Word:
@@ -177,7 +174,7 @@ def _current(config: DictConfig) -> Iterator[None]:
         state.cfg = before
 
 
-def _placed(job: dict[str, Any], sweep: str, name: str, overrides: Sequence[str]) -> Cell:
+def _cell_below(job: dict[str, Any], sweep: str, name: str, overrides: Sequence[str]) -> Cell:
     """Return a cell whose folder lies below the sweep's.
 
     Raises:
@@ -252,7 +249,7 @@ class _Variant:
         name = self._name
         if MARK in name:
             name = name.replace(MARK, cell_name(job))
-        return _placed(job, self._sweep, name, overrides)
+        return _cell_below(job, self._sweep, name, overrides)
 
 
 def _apply(words: Sequence[_Word], config: DictConfig) -> None:

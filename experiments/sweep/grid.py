@@ -17,7 +17,7 @@ from experiments.record.folder import run_folders
 from experiments.record.identity import identity
 from experiments.run.schema import register
 from experiments.sweep.cell import Cell
-from experiments.sweep.compose import compose, mentions, register_resolvers
+from experiments.sweep.compose import compose, mentions
 from experiments.sweep.grammar import parser, texts
 
 #: Axes whose values are entries of configs/, which bring defaults of other axes with them.
@@ -170,7 +170,6 @@ def _apart(cell: Cell, other: Cell) -> list[str]:
 def loader() -> ConfigLoaderImpl:
     """Return a loader of the entries of configs/."""
     register()
-    register_resolvers()
     return ConfigLoaderImpl(config_search_path=create_config_search_path(str(CONFIGS)))
 
 

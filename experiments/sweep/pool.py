@@ -1,6 +1,7 @@
-"""Cells side by side: processes that each live through many, and stop well when asked to.
+"""Runs cells side by side, in processes that each run many, one after the other.
 
-The processes are pebble's: when one dies it says so, and starts another in its place.
+When a process dies, pebble reports it and starts another. When the sweep is asked to stop, the
+cells that run save themselves first.
 """
 
 import logging
@@ -40,7 +41,7 @@ class Outcome:
     """What became of a cell.
 
     Attributes:
-        index: Its place among the cells.
+        index: Of the cell in the sequence that was given.
         error: What a search minimizes, see ``objective``; None if there is no result.
         failure: Why there is no result, or None.
         busy: Another process runs the cell, which is no failure.
@@ -99,10 +100,10 @@ def run_cells(
 def _in_one_pool(
     cells: Mapping[int, Cell], slots: Sequence[str], grace: float, progress: SweepProgress | None
 ) -> Iterator[Outcome]:
-    """Run cells as long as the pool lives.
+    """Run cells until all have ended or the pool breaks.
 
     Raises:
-        BrokenProcessPool: A process cannot be started, or one ended when none had a cell.
+        BrokenProcessPool: A process cannot be started, or one died between two cells.
     """
     waiting, free = deque(cells.items()), deque(slots)
     running: dict[Future, tuple[int, str]] = {}
@@ -116,7 +117,7 @@ def _in_one_pool(
             while waiting and free:
                 (index, cell), device = waiting.popleft(), free.popleft()
                 work = (index, cell.job | {"device": device}, cell.folder)
-                with interrupt.blocked():  # in what starts here, until it can take them
+                with interrupt.blocked():  # a process that starts here unblocks them in _begin
                     running[pool.schedule(_run, work)] = index, device
             done, _ = wait(running, POLL, FIRST_COMPLETED)
             interrupt.raise_if_received()
@@ -133,7 +134,7 @@ def _in_one_pool(
 
 
 def _outcome(future: Future, index: int, folder: Path) -> Outcome:
-    """Say what became of a cell, also of one whose process has ended."""
+    """Return what became of a cell, also where its process died."""
     try:
         return future.result()
     except ProcessExpired as end:
@@ -151,7 +152,7 @@ def _outcome(future: Future, index: int, folder: Path) -> Outcome:
 
 def _stop(pool: ProcessPool, grace: float) -> None:
     """Let every process finish its step and save; kill those that do not within the grace."""
-    pool.stop()  # no other starts in the place of one that ends
+    pool.stop()  # a process that ends is not replaced any more
     processes = multiprocessing.active_children()
     end = time.monotonic() + grace
     try:
@@ -170,7 +171,7 @@ _steps: MutableSequence[int] | None = None
 
 
 def _begin(steps: MutableSequence[int] | None) -> None:
-    """Make a process ready for cells; pebble has it ignore Ctrl-C, which the parent decides on."""
+    """Prepare a process for cells. It ignores Ctrl-C: the parent decides when cells stop."""
     global _steps
     _steps = steps
     os.environ["OMP_NUM_THREADS"] = "1"  # read by OpenMP and MKL when torch brings them in
@@ -191,7 +192,7 @@ def _run(index: int, config: dict[str, Any], folder: Path) -> Outcome:
 
         bar = None if _steps is None else SharedBar(_steps, index)
         with interrupt.listening():
-            return Outcome(index, error=objective(run_cell(config, folder, bar)))
+            return Outcome(index, error=objective(run_cell(config, folder, bar=bar)))
     except Interrupted as stop:
         process_exit(stop.code)  # pebble would take a SystemExit for a result of the cell
     except Busy as error:
@@ -203,6 +204,6 @@ def _run(index: int, config: dict[str, Any], folder: Path) -> Outcome:
 
 
 def _follow_parent() -> None:
-    """Stop in good order when the parent dies, lest cells go on that nobody waits for."""
+    """Stop, with the cell saved, when the parent dies: nobody waits for the cell any more."""
     connection.wait([multiprocessing.parent_process().sentinel])
     os.kill(os.getpid(), signal.SIGTERM)

@@ -12,7 +12,7 @@ from experiments.record.folder import RunFolder, run_folders, stored_row
 from experiments.record.schema import DIVERGED, FINISHED, NAME
 from experiments.record.tables import Row
 from experiments.sweep.slurm import squeue, submission
-from experiments.sweep.slurm.squeue import Task
+from experiments.sweep.slurm.squeue import SlurmTask
 
 RUNNING, QUEUED, FAILED, MISSING = "running", "queued", "failed", "missing"
 ORDER = (FINISHED, DIVERGED, RUNNING, QUEUED, FAILED, MISSING)
@@ -82,7 +82,7 @@ class _Jobs:
     def __init__(self, sweep: Path):
         self._made = submission.submissions(sweep)
         self.unreachable = ""
-        tasks: Mapping[tuple[str, int], Task] = {}
+        tasks: Mapping[tuple[str, int], SlurmTask] = {}
         if self._made:
             try:
                 tasks = squeue.tasks()
@@ -93,7 +93,7 @@ class _Jobs:
         self._ended = {key: task for key, task in tasks.items() if not task.active}
         self._numbers = {made.name: made.job for made in self._made}
         for made in self._made:
-            self._last |= {cell: (made.name, place) for cell, place in made.placed()}
+            self._last |= {cell: (made.name, index) for cell, index in made.indexed()}
         forgotten = {
             made.job for made in self._made if made.job and (made.name, 0) not in tasks
         }  # fmt: skip
@@ -105,13 +105,13 @@ class _Jobs:
             return ""
         if self.unreachable:
             return f"Slurm cannot be asked ({self.unreachable})"
-        name, place = self._last[cell]
+        name, index = self._last[cell]
         number = self._numbers[name]
         if number is None:
             return "its submission was cut short"
-        job = f"{number}_{place}"
-        if (name, place) in self._ended:
-            task = self._ended[name, place]
+        job = f"{number}_{index}"
+        if (name, index) in self._ended:
+            task = self._ended[name, index]
             return f"its job {task.job} ended before it did: {task.state}"
         state = self._accounts.get(job) or self._accounts.get(number, "the queue forgot it")
         return f"its job {job} ended before it did: {state}"

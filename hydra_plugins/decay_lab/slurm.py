@@ -5,8 +5,9 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,12 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 
 from experiments.errors import UserError
-from experiments.record.folder import RunFolder
+from experiments.record import tables
+from experiments.record.folder import RunFolder, stored_row
+from experiments.record.identity import identity
+from experiments.record.tables import Row
 from experiments.sweep.cell import Cell
+from experiments.sweep.objective import objective
 from experiments.sweep.slots import at_least_one
 from experiments.sweep.slurm import squeue, submission
 from hydra_plugins.decay_lab.launcher import CellLauncher
@@ -23,8 +28,8 @@ from hydra_plugins.decay_lab.launcher import CellLauncher
 log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).parents[2]
-LOOK = 5.0  # seconds between two looks at the queue
-LOOKS_A_LINE = 12  # while it waits, a line a minute
+POLL = 5.0  # seconds between two questions to the queue
+POLLS_A_LINE = 12  # while it waits, a line a minute
 KILL_MARGIN = 0.75  # share of the warning time that cells have to save
 EARLY = 30  # seconds that Slurm, which looks at its jobs so often, may warn too soon
 
@@ -73,7 +78,8 @@ class SlurmLauncher(CellLauncher):
             return []
         for sweep, own in names.items():
             self._wait(sweep, set(own))
-        return [_outcome(cell) for cell in cells]
+        rows = cache(tables.committed)
+        return [_outcome(c, rows(c.job["results_dir"], c.job["name"])) for c in cells]
 
     def _submit_missing(self, cells: Sequence[Cell], sweeps: Sequence[Path]) -> None:
         try:
@@ -101,9 +107,9 @@ class SlurmLauncher(CellLauncher):
         made = submission.prepare(sweep, experiment, work, per_job, code)
         side = self.gpus * self.jobs_per_gpu or self.cpus
         shards = [
-            Shard(made.folder, place, shard, side, self.jobs_per_gpu,
+            Shard(made.folder, index, cells_of_job, side, self.jobs_per_gpu,
                   self.warning * KILL_MARGIN, self.requeue)
-            for place, shard in enumerate(made.shards)
+            for index, cells_of_job in enumerate(made.shards)
         ]  # fmt: skip
         executor = self._executor(made, name=made.name, signal_delay_s=self.warning)
         try:
@@ -157,8 +163,8 @@ class SlurmLauncher(CellLauncher):
     def _wait(self, sweep: Path, names: set[str]) -> None:
         """Stay until no job has any of the cells; jobs outlive this process if it is stopped."""
         log.info("waiting; the jobs go on if this is interrupted")
-        for look in itertools.count(1):
-            time.sleep(LOOK)
+        for asked in itertools.count(1):
+            time.sleep(POLL)
             try:
                 left = names & set(submission.in_queue(sweep, squeue.tasks()))
             except squeue.Unreachable as error:
@@ -166,19 +172,24 @@ class SlurmLauncher(CellLauncher):
                 continue
             if not left:
                 return
-            if look % LOOKS_A_LINE == 0:
+            if asked % POLLS_A_LINE == 0:
                 log.info("%d of %d cells are queued or running", len(left), len(names))
 
 
-def _outcome(cell: Cell) -> JobReturn:
+def _outcome(cell: Cell, committed: Mapping[str, Row]) -> JobReturn:
     """Tell Hydra what became of a cell."""
     result = JobReturn(overrides=cell.overrides, status=JobStatus.COMPLETED)
-    run = RunFolder(cell.folder)
-    if not run.is_finished():
-        reason = run.failure() or "its job ended before it did"
+    try:
+        row = stored_row(cell.folder, identity(cell.job), cell.job["probe"]["name"], committed)
+        reason = RunFolder(cell.folder).failure() or "its job ended before it did"
+    except UserError as damaged:
+        row, reason = None, str(damaged)
+    if row is None:
         log.error("%s failed: %s", cell.folder, reason)
         result.status = JobStatus.FAILED
         result.return_value = UserError(f"{cell.folder} failed: {reason}")
+    else:
+        result.return_value = objective(row)
     return result
 
 

@@ -125,8 +125,8 @@ def test_an_axis_without_values_or_end_is_refused(typed):
 
 
 def test_glob_chooses_among_the_entries_of_a_group_typed_or_in_a_preset():
-    def names(*places):
-        return [word for (word,) in grid.combinations(grid.loader(), *places)]
+    def names(*axes):
+        return [word for (word,) in grid.combinations(grid.loader(), *axes)]
 
     adams = ["optim=adam", "optim=adam_l2_m", "optim=adam_l2_v", "optim=adam_preconditioned"]
     assert names({}, [], ["optim=glob(adam*,exclude=adamw)"]) == adams

@@ -75,7 +75,7 @@ def test_no_device_has_more_cells_at_a_time_than_slots(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("device", "jobs", "gpus", "places"),
+    ("device", "jobs", "gpus", "devices"),
     [
         ("auto", "auto", 2, ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]),
         ("cuda", 3, 2, ["cuda:0", "cuda:1", "cuda:0"]),
@@ -84,9 +84,9 @@ def test_no_device_has_more_cells_at_a_time_than_slots(tmp_path, monkeypatch):
         ("auto", 3, 0, ["auto", "auto", "auto"]),
     ],
 )
-def test_every_process_has_a_device(device, jobs, gpus, places, monkeypatch):
+def test_every_process_has_a_device(device, jobs, gpus, devices, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
-    assert slots(device, jobs, jobs_per_gpu=2) == places
+    assert slots(device, jobs, jobs_per_gpu=2) == devices
 
 
 def test_without_gpus_there_is_a_process_for_each_core_that_may_be_used(monkeypatch):

@@ -29,8 +29,8 @@ class Shard:
 
     Attributes:
         folder: The submission's.
-        place: In the array.
-        shard: First and one past the last cell.
+        index: Of this job in the array.
+        cells: Index of the first cell in the submission, and one past the last.
         jobs: Cells side by side.
         jobs_per_gpu: Cells that share a GPU.
         grace: Seconds that cells have to save when the job is asked to stop.
@@ -38,8 +38,8 @@ class Shard:
     """
 
     folder: Path
-    place: int
-    shard: tuple[int, int]
+    index: int
+    cells: tuple[int, int]
     jobs: int
     jobs_per_gpu: int
     grace: float
@@ -60,7 +60,7 @@ class Shard:
 
     def _run(self) -> None:
         self._compare_code()
-        cells = submission.cells_of(self.folder, self.shard)
+        cells = submission.cells_of(self.folder, self.cells)
         cells = [
             cell
             for cell in cells
@@ -68,7 +68,7 @@ class Shard:
         ]
         if not cells:
             return
-        log.info("%d of %d cells to run", len(cells), self.shard[1] - self.shard[0])
+        log.info("%d of %d cells to run", len(cells), self.cells[1] - self.cells[0])
         devices = slots(cells[0].job["device"], self.jobs, self.jobs_per_gpu)
         progress = pool.progress_of(cells)
         for outcome in pool.run_cells(cells, devices, self.grace, progress):
@@ -81,7 +81,7 @@ class Shard:
         submitted = submission.load(self.folder)
         if provenance.sources() == submitted.sources:
             return
-        said = f"job {self.place} runs on other code (commit {provenance.commit()}) than was"
+        said = f"job {self.index} runs on other code (commit {provenance.commit()}) than was"
         said += f" submitted (commit {submitted.commit})"
         log.warning(said)
         with (self.folder / OTHER_CODE).open("a") as file:

@@ -16,7 +16,7 @@ from pathlib import Path
 from experiments.record.files import write_atomically
 from experiments.record.folder import RunFolder
 from experiments.sweep.cell import Cell
-from experiments.sweep.slurm.squeue import Task
+from experiments.sweep.slurm.squeue import SlurmTask
 
 FOLDER = ".sweep"
 
@@ -50,11 +50,11 @@ class Submission:
         values = {key: value for key, value in asdict(self).items() if key != "folder"}
         write_atomically(self.folder / "submission.json", json.dumps(values).encode())
 
-    def placed(self) -> Iterator[tuple[str, int]]:
-        """Yield every cell with the place of its job in the array."""
-        for place, (first, end) in enumerate(self.shards):
+    def indexed(self) -> Iterator[tuple[str, int]]:
+        """Yield the name of every cell with the index of its job in the array."""
+        for index, (first, end) in enumerate(self.shards):
             for cell in self.cells[first:end]:
-                yield cell, place
+                yield cell, index
 
 
 def prepare(
@@ -119,15 +119,15 @@ def cells_of(folder: Path, shard: tuple[int, int]) -> list[Cell]:
     return [Cell(cell["config"], Path(cell["sweep"]), cell["name"]) for cell in found]
 
 
-def in_queue(sweep: Path, tasks: Mapping[tuple[str, int], Task]) -> dict[str, Task]:
+def in_queue(sweep: Path, tasks: Mapping[tuple[str, int], SlurmTask]) -> dict[str, SlurmTask]:
     """Return the cells that a job of the queue runs or will run, with that job.
 
     A cell that has failed in a job does not wait for that job any more.
     """
     found = {}
     for submission in submissions(sweep):
-        for cell, place in submission.placed():
-            task = tasks.get((submission.name, place))
+        for cell, index in submission.indexed():
+            task = tasks.get((submission.name, index))
             if task and task.active and RunFolder(sweep / cell).failed_in() != task.job:
                 found[cell] = task
     return found

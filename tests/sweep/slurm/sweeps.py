@@ -43,7 +43,7 @@ def fake_gpus(module):
 
 def sabotage(module):
     run, step = module.run_cell, module.Trainer._train_step
-    def run_cell(config, folder):
+    def run_cell(config, folder, **how):
         if Path(f"raise-{config['seed']}").exists():
             raise RuntimeError("a broken cell")
         if Path(f"kill-{config['seed']}").exists():
@@ -51,7 +51,7 @@ def sabotage(module):
         if Path("gpus").exists():
             Path(f"gpu-{config['seed']}").write_text(f"{config['device']} of {given()}")
             config = config | {"device": "cpu"}
-        return run(config, folder)
+        return run(config, folder, **how)
     def train_step(self):
         if Path("slow").exists():
             time.sleep(0.05)

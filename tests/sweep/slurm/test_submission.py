@@ -12,7 +12,7 @@ from experiments.record.folder import write_failure
 from experiments.record.lock import Lock
 from experiments.sweep.cell import Cell
 from experiments.sweep.slurm import squeue, submission
-from experiments.sweep.slurm.squeue import Task
+from experiments.sweep.slurm.squeue import SlurmTask
 from experiments.sweep.status import status, status_of, text
 from tests.report.report_data import run
 
@@ -112,9 +112,9 @@ def test_a_cell_that_failed_in_a_job_does_not_wait_for_that_job(fake_queue, monk
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "17")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
     write_failure(sweep / "cell-0", "ValueError: no")
-    running = {(made.name, 0): Task(made.name, 0, "17_0", "RUNNING", "None")}
+    running = {(made.name, 0): SlurmTask(made.name, 0, "17_0", "RUNNING", "None")}
     assert set(submission.in_queue(sweep, running)) == {"cell-1"}
-    requeued = {(made.name, 0): Task(made.name, 0, "18_0", "PENDING", "None")}
+    requeued = {(made.name, 0): SlurmTask(made.name, 0, "18_0", "PENDING", "None")}
     assert set(submission.in_queue(sweep, requeued)) == {"cell-0", "cell-1"}
 
 

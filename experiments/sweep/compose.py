@@ -17,6 +17,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.core.utils import setup_globals
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from experiments.errors import UserError
@@ -84,6 +85,17 @@ def compose(
     str(master.hydra.sweep.dir)  # reads the clock if it names the time, once for all cells
     composer = _Composer(loader, master)
     return [composer.cell(words, first + i) for i, words in enumerate(overrides)]
+
+
+def compose_run(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> tuple[dict[str, Any], Path]:
+    """Compose a single run; return its configuration and its folder, ``hydra.run.dir``.
+
+    Raises:
+        HydraException: An entry, a key or a value is not known.
+    """
+    config = loader.load_configuration("train", list(overrides), run_mode=RunMode.RUN)
+    with _current(config):
+        return plain(config), Path(config.hydra.run.dir)
 
 
 class _Composer:

@@ -18,5 +18,10 @@ def objective(row: Mapping[str, Any]) -> float:
     """
     if row["status"] == DIVERGED:
         return math.inf
-    validated = row.get("val_error") not in (None, "")
-    return float(row["val_error" if validated else "test_error"])
+
+    def error(split: str) -> float:
+        value = row.get(f"{split}_error")
+        return math.nan if value in (None, "") else float(value)
+
+    validation = error("val")
+    return error("test") if math.isnan(validation) else validation

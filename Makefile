@@ -23,7 +23,7 @@ quickstart: install  ## Adam + L2 against AdamW over lr x wd: sweep, picture and
 	$(BIN)/python analyze.py experiment=quickstart
 
 status: install  ## How the cells of a sweep are: make status EXPERIMENT=modular
-	@$(BIN)/python analyze.py experiment=$(EXPERIMENT) status=true
+	@$(BIN)/python analyze.py command=status experiment=$(EXPERIMENT)
 
 test: install  ## All tests: CPU only, no network
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
@@ -38,7 +38,7 @@ figures: install  ## Redraw all of results/ from the committed tables
 	for table in results/*/runs.csv; do \
 		$(BIN)/python analyze.py runs_dir=none experiment=$$(basename $$(dirname $$table)) || exit 1; \
 	done
-	$(BIN)/python analyze.py experiment=verdict
+	$(BIN)/python analyze.py command=verdict
 
 bench: install  ## Measure speed against a plain script; DATA_DIR names CIFAR-10 (about half an hour)
 	$(BIN)/python -m benchmarks

@@ -4,19 +4,20 @@ import hydra
 from omegaconf import DictConfig
 
 from experiments.cli import entry_point, one_line_errors, refuse_sweep_without_multirun, run_folder
+from experiments.sweep.objective import objective
 
 
-@entry_point
+@entry_point()
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
 @one_line_errors()
-def main(cfg: DictConfig) -> float | None:
-    """Return the final test error in percent, which a sweeper may minimize; None if it diverged."""
+def main(cfg: DictConfig) -> float:
+    """Run, print one line, and return the error in percent that a search minimizes."""
     from experiments.run.cell import run, summarize  # torch is imported only now
 
     refuse_sweep_without_multirun()
     row = run(cfg, run_folder())
     print(summarize(row, run_folder()))
-    return row["test_error"]
+    return objective(row)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import torch
+from loky import cpu_count
 
 from benchmarks import faults, kernels, sweeps
 from benchmarks.draw import figure, table
@@ -25,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", help="any of: " + " ".join(PARTS))
     parser.add_argument("--rounds", type=int, default=3, help="repetitions of what takes long")
-    parser.add_argument("--data-dir", default=os.environ.get("DATA_DIR", "data"))
+    parser.add_argument("--data-dir", default=os.environ.get("DATA_DIR") or "data")
     arguments = parser.parse_args()
     unknown = set(arguments.parts) - set(PARTS)
     if unknown:
@@ -62,7 +63,7 @@ def provenance() -> dict[str, str | int]:
     """Return the machine and the code that a part was measured on."""
     return {
         "processor": device_name(torch.device("cpu")),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cpu_count(),
         "system": platform.platform(terse=True),
         "torch": torch.__version__,
         "commit": commit(),

@@ -1,16 +1,19 @@
 """What a person sees of a mistake: one clear line, no traceback."""
 
 import functools
+import logging
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ContextDecorator, suppress
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
@@ -20,73 +23,159 @@ from experiments.errors import UserError
 from experiments.interrupt import Interrupted
 from experiments.run.schema import register
 from experiments.sweep import grid
-from experiments.sweep.compose import register_resolvers
+
+log = logging.getLogger(__name__)
 
 VERBOSE = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
-def entry_point(main: Callable[[], None]) -> Callable[[], None]:
-    """Wrap a ``hydra.main`` function: register what it needs, report mistakes in one line.
+def entry_point(*, sweeps: bool = True) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """Make a decorator of ``hydra.main`` functions that reports mistakes in one line.
 
     With HYDRA_FULL_ERROR=1 the whole traceback is shown. The exit code is 2 for a mistake in what
     was asked for, 1 for any other failure, 128 plus the signal's number (130 after Ctrl-C) for a
     run that was interrupted.
+
+    Args:
+        sweeps: Whether the program takes lists of values, with ``-m``.
     """
 
-    @functools.wraps(main)
-    def wrapper() -> None:
-        register()
-        register_resolvers()
-        os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints and exits before we see it
-        with one_line_errors():
-            main()
+    def wrap(main: Callable[[], None]) -> Callable[[], None]:
+        @functools.wraps(main)
+        def wrapper() -> None:
+            register()
+            os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints and exits before we see it
+            with one_line_errors(sweeps=sweeps):
+                check_options(sys.argv[1:], sweeps=sweeps)
+                main()
 
-    return wrapper
+        return wrapper
+
+    return wrap
 
 
-@contextmanager
-def one_line_errors() -> Iterator[None]:
+class one_line_errors(ContextDecorator):  # noqa: N801
     """Exit with one line on a mistake in what was asked for; other errors keep their traceback.
 
-    It stands both around Hydra and inside it, since Hydra announces what leaves a task function.
+    It stands both around Hydra and inside it, since Hydra announces what leaves a task function. A
+    cell of a sweep that another launcher than ours runs leaves by its exception, lest it end the
+    sweep.
+
+    Args:
+        sweeps: Whether the program takes lists of values, with ``-m``.
     """
-    try:
-        yield
-    except (UserError, HydraException, OmegaConfBaseException) as error:
+
+    def __init__(self, *, sweeps: bool = True):
+        self.sweeps = sweeps
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Interrupted | KeyboardInterrupt):
+            sys.stderr.write("interrupted; the same command goes on where it stopped\n")
+            sys.exit(getattr(error, "code", 130))
+        if error is None or not _is_mistake(error):
+            return
         _remove_empty_folder()
-        if VERBOSE:
-            raise
-        sys.stderr.write(f"error: {explain(error)}\n")
-        sys.exit(2)
-    except OSError as error:
-        if VERBOSE:
-            raise
-        sys.stderr.write(f"error: {error.filename or 'file'}: {error.strerror or error}\n")
-        sys.exit(2)
-    except (Interrupted, KeyboardInterrupt) as stop:
-        sys.stderr.write("interrupted; the same command goes on where it stopped\n")
-        sys.exit(getattr(stop, "code", 130))
+        line = explain(error, sweeps=self.sweeps)
+        if _in_sweep():
+            log.error("%s failed: %s", run_folder(), line)
+            return
+        if not VERBOSE:
+            sys.stderr.write(f"error: {line}\n")
+            sys.exit(2)
 
 
-def explain(error: Exception) -> str:
-    """Return one line that says what is wrong with what was typed."""
+def _is_mistake(error: BaseException) -> bool:
+    """Whether an error is about what was asked for, and not about our code."""
+    kinds = (UserError, HydraException, OmegaConfBaseException, OSError)
+    return isinstance(error, kinds) or (
+        isinstance(error, ValueError | AssertionError) and _raised_by_hydra(error)
+    )
+
+
+def _in_sweep() -> bool:
+    """Whether this is a cell that Hydra runs as one of several."""
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def _raised_by_hydra(error: BaseException) -> bool:
+    """Whether Hydra itself refuses what was typed, and not something that it called."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals["__name__"].startswith("hydra.")
+
+
+def check_options(arguments: Sequence[str], *, sweeps: bool = True) -> None:
+    """Refuse options that Hydra does not have, as it would, but with the words to type instead.
+
+    Args:
+        arguments: Those of the command.
+        sweeps: Whether the program takes lists of values, with ``-m``.
+
+    Raises:
+        UserError: There is no such option, or it stands where it is not read.
+    """
+    parser = get_args_parser()
+
+    def fail(message: str) -> NoReturn:
+        raise UserError(message)
+
+    parser.error = fail  # type: ignore[method-assign]
+    known, unknown = parser.parse_known_args(arguments)
+    if known.multirun and not sweeps:
+        raise UserError(f"{command()} takes one value for each key, and no -m")
+    if not unknown:
+        return
+    options = [word for word in unknown if word.startswith("-")]
+    if options:
+        word = options[0].lstrip("-")
+        if "=" not in word and known.overrides and "=" not in known.overrides[0]:
+            word = f"{word}={known.overrides[0]}"
+        raise UserError(
+            f"there is no option {options[0]}; keys go without dashes: {word} "
+            "(in a W&B sweep: ${args_no_hyphens})"
+        )
+    taken = [word for word in arguments if word not in (*known.overrides, *unknown)]
+    words = shlex.join([*taken, *known.overrides, *unknown])
+    raise UserError(f"options go before the keys: {command()} {words}")
+
+
+def command() -> str:
+    """Return how this program was called."""
+    return f"python {Path(sys.argv[0]).name}"
+
+
+def explain(error: BaseException, *, sweeps: bool = True) -> str:
+    """Return one line that says what is wrong with what was typed.
+
+    Args:
+        error: What was raised.
+        sweeps: Whether the program takes lists of values, with ``-m``.
+    """
     chain = list(_causes(error))
     for cause in chain:
         if isinstance(cause, UserError):
             return str(cause)
+        if isinstance(cause, OSError):
+            return f"{cause.filename or 'file'}: {cause.strerror or cause}"
     for cause in chain:
-        if isinstance(cause, MissingConfigException) and cause.options is not None:
+        if isinstance(cause, MissingConfigException):
             return _missing_entry(cause)
         if isinstance(cause, ConfigKeyError | ConfigAttributeError):
             return _unknown_key(cause)
         if isinstance(cause, OverrideParseException):
             return _unreadable(cause)
-        if "Ambiguous value for argument" in str(cause):
-            return f"a list of values needs -m: python train.py -m {' '.join(sys.argv[1:])}"
+        if "Ambiguous value for argument" in str(cause) or "requires --multirun" in str(cause):
+            if not sweeps:
+                return f"{command()} takes one value for each key"
+            return f"a list of values needs -m: {command()} -m {shlex.join(sys.argv[1:])}"
     lines = [line.strip() for line in str(chain[-1]).splitlines() if line.strip()]
     keys = [line.split(":", 1)[1].strip() for line in lines if line.startswith("full_key:")]
     if keys:
-        return f"{keys[0]}: {lines[0]}"
+        return f"{keys[0]}: {' '.join(lines[: 1 + lines[0].endswith(':')])}"
     return " ".join(lines[:2]) or type(error).__name__
 
 
@@ -97,16 +186,24 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _unreadable(error: OverrideParseException) -> str:
-    """Say how to quote what Hydra reads in quotes only, such as ``~`` and letters with accents."""
-    reason = str(error).splitlines()[0]
-    key, sign, value = error.override.partition("=")
-    if not reason.startswith("Lexer") or not sign:
-        return f"cannot read {error.override!r}: {reason}"
-    quoted = shlex.quote(f'{key}="{value}"')
-    return f"cannot read {error.override!r}: the shell and Hydra each need quotes; type {quoted}"
+    """Say how a word that Hydra's grammar has no reading for is to be typed."""
+    word = error.override
+    key, equals, value = (part.strip() for part in word.partition("="))
+    if not equals or not key:
+        return f"cannot read {word!r}: an override is KEY=VALUE"
+    value = os.path.expanduser(value.lstrip("= "))
+    quoted = value.replace("\\", "\\\\").replace('"', '\\"')
+    for better in (f"{key}={value}", f'{key}="{quoted}"'):
+        with suppress(HydraException):
+            OverridesParser.create().parse_override(better)
+            if "," not in value:  # which would end in a list of values, or in a long one
+                return f"cannot read {word!r}; write it {shlex.quote(better)}"
+    return f"cannot read {word!r}: {str(error).splitlines()[0]}"
 
 
 def _missing_entry(error: MissingConfigException) -> str:
+    if error.options is None:
+        return str(error).split("\n")[0]
     group, _, name = str(error.missing_cfg_file).rpartition("/")
     options = sorted(error.options or [])
     near = get_close_matches(name, options, n=1)
@@ -120,7 +217,9 @@ def _unknown_key(error: OmegaConfBaseException) -> str:
     chosen = next((word for word in sys.argv if word.startswith(f"{group}=")), "")
     if name and chosen:
         return f"{chosen} has no key {name}"
-    near = get_close_matches(key, set(_known_keys()) - {key}, n=1)
+    inside = key.startswith("hydra.")
+    known = {k for k in _known_keys() if k.startswith("hydra.") == inside} - {key}
+    near = get_close_matches(key, known, n=1)
     return f"there is no key {key}" + (f"; did you mean {near[0]}?" if near else "")
 
 
@@ -131,7 +230,7 @@ def _known_keys() -> Iterator[str]:
     def walk(node: Any, prefix: str) -> Iterator[str]:
         for key in node:
             yield f"{prefix}{key}"
-            if OmegaConf.is_dict(node._get_node(key)) and key != "hydra":
+            if OmegaConf.is_dict(node._get_node(key)):
                 yield from walk(node._get_node(key), f"{prefix}{key}.")
 
     yield from walk(config, "")
@@ -145,14 +244,12 @@ def refuse_sweep_without_multirun() -> None:
         UserError: Says the command to type.
     """
     hydra = HydraConfig.get()
-    cells = grid.combinations(
-        hydra.sweeper.get("params") or {}, hydra.sweeper.get("grids") or [], []
-    )
+    cells = grid.combinations(grid.loader(), *grid.axes_of(hydra.sweeper), [])
     if hydra.mode == RunMode.RUN and len(cells) > 1:
-        words = " ".join(hydra.overrides.task)
+        words = shlex.join(hydra.overrides.task)
         raise UserError(
             f"experiment={hydra.runtime.choices.experiment} is a sweep of {len(cells)} runs; "
-            f"type: python train.py -m {words}"
+            f"type: {command()} -m {words}"
         )
 
 
@@ -165,10 +262,10 @@ def run_folder() -> Path:
 
 def _remove_empty_folder() -> None:
     """Take back the run folder that Hydra made before the mistake was seen."""
-    if HydraConfig.initialized():
-        folder = Path(HydraConfig.get().runtime.output_dir)
-        with suppress(Exception):
-            folder.rmdir()
-            for parent in (folder.parent, folder.parent.parent):
-                if parent.is_relative_to(Path(HydraConfig.get().sweep.dir).parent.resolve()):
-                    parent.rmdir()
+    with suppress(Exception):
+        hydra = HydraConfig.get()
+        folder, sweep = Path(hydra.runtime.output_dir), Path(hydra.sweep.dir).resolve()
+        folder.rmdir()
+        for parent in (folder.parent, folder.parent.parent):
+            if parent.is_relative_to(sweep.parent):
+                parent.rmdir()

@@ -1,11 +1,16 @@
 """What a person sees: one clear line for a mistake, one line at the end of a run."""
 
+import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import cloudpickle
 import pytest
 
+import train as train_script
+from experiments.record import tables
 from tests.tiny_runs import TINY
 
 ROOT = Path(__file__).parents[1]
@@ -14,14 +19,16 @@ MANY = """
 import contextlib, io, json, runpy, sys
 sys.path.insert(0, {root!r})
 from hydra.core.global_hydra import GlobalHydra
-for words in json.loads(sys.stdin.read()):
+from hydra.core.hydra_config import HydraConfig
+for program, *words in json.loads(sys.stdin.read()):
     GlobalHydra.instance().clear()
-    sys.argv = ["train.py", *words]
+    HydraConfig.instance().cfg = None
+    sys.argv = [program, *words]
     errors = io.StringIO()
     code = 0
     with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
         try:
-            runpy.run_path({root!r} + "/train.py", run_name="__main__")
+            runpy.run_path({root!r} + "/" + program, run_name="__main__")
         except SystemExit as exit:
             code = exit.code
     print(json.dumps([code, errors.getvalue()]))
@@ -92,15 +99,63 @@ MISTAKES = {
     "task=text text_file=/dev/zero": "cannot read /dev/zero: it is no regular file",
     "task=text text_file=": "task=text needs text_file=PATH",
     "hydra.run.dir=/dev/null/x": "/dev/null",
+    "text_file=~/x": "cannot read 'text_file=~/x'; write it text_file=/",
+    "text_file=bücher.txt": """write it 'text_file="bücher.txt"'""",
+    "text_file=my(1).txt": """write it 'text_file="my(1).txt"'""",
+    "name=a=b": """write it 'name="a=b"'""",
+    "'lr =1e-3'": "cannot read 'lr =1e-3'; write it lr=1e-3",
+    "lr==1e-3": "write it lr=1e-3",
+    "lr": "cannot read 'lr': an override is KEY=VALUE",
+    "lr:3": "cannot read 'lr:3': an override is KEY=VALUE",
+    "-m lr=1e-3,,2e-3": "cannot read 'lr=1e-3,,2e-3': ",
+    "--lr=1e-3": "there is no option --lr=1e-3; keys go without dashes: lr=1e-3 (in a W&B sweep: "
+    "${args_no_hyphens})",
+    "--lr 1e-3": "keys go without dashes: lr=1e-3",
+    "-lr=1e-3": "keys go without dashes: lr=1e-3",
+    "lr=1 -m wd=2,3": "options go before the keys: python train.py -m lr=1 wd=2,3",
+    "-m --cfg job": "Only one of --run, --multirun, --cfg",
+    "--resolve": "The --resolve flag can only be used in conjunction with --cfg",
+    "--cfg jobs": "invalid choice: 'jobs'",
+    "--config-name=nothing": "Cannot find primary config 'nothing'",
+    "--config-dir=nothing": "nothing' not found",
+    "--experimental-rerun=nothing": "File nothing does not exist",
+    "optim=3": "Config group override must be a string",
+    "optim=glob(adam*)": "a list of values needs -m: python train.py -m 'optim=glob(adam*)'",
+    "-m optim=glob(zdam*)": "optim=glob(zdam*) stands for no value at all",
+    "-m experiment=modular,why": "one preset a command",
+    "-m hydra.sweep.subdir=a,b": "Sweeping over Hydra's configuration is not supported",
+    "hydra.sweep.dri=x": "there is no key hydra.sweep.dri; did you mean hydra.sweep.dir?",
+    "-m hydra.launcher.jbs=2": "there is no key hydra.launcher.jbs",
+    "-m hydra/launcher=slrum": "did you mean hydra/launcher=slurm?",
+    "-m lr=interval(0,1)": "lr=interval(0,1) is no list",
+    "lr=${wdd}": "lr: Interpolation key 'wdd' not found",
+    "~lr": "a run needs lr",
+    "~optim": "a run needs lr",
+    "analyze.py --axis=lambda": "keys go without dashes: axis=lambda",
+    "analyze.py experiment=a,b": "python analyze.py takes one value for each key",
+    "analyze.py -m experiment=a,b": "python analyze.py takes one value for each key",
+    "analyze.py experimen=a": "there is no key experimen; did you mean experiment?",
+    "analyze.py command=stats": "command must be one of report, status, cost, verdict, why, "
+    "propositions, got stats",
+    "analyze.py command=status experiment=a axis=lambda": "command=status reads no axis; it reads "
+    "experiment, runs_dir, results_dir",
+    "analyze.py command=verdict experiment=a": "command=verdict reads no experiment; it reads "
+    "results_dir",
+    "analyze.py command=cost": "give experiment=NAME",
 }
+
+
+QUIET = ["tracker=none", "data_dir=nowhere"]
 
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mistakes")
-    import json
-
-    commands = [["tracker=none", "data_dir=nowhere", *word.split()] for word in MISTAKES]
+    commands = [
+        shlex.split(line) if line.startswith("analyze.py") else
+        ["train.py", *shlex.split(line), *([] if " -m" in line else QUIET)]
+        for line in MISTAKES
+    ]  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-c", MANY.format(root=str(ROOT))], input=json.dumps(commands),
         capture_output=True, text=True, cwd=folder,
@@ -115,10 +170,11 @@ def outcomes(tmp_path_factory):
 @pytest.mark.parametrize("word", MISTAKES)
 def test_a_mistake_is_one_clear_line_and_exit_code_2(outcomes, word):
     code, errors = outcomes[0][word]
-    lines = [line for line in errors.splitlines() if "Downloading" not in line]
+    lines = [line for line in errors.splitlines() if line.startswith("error: ")]
+    if "rerun" not in word:  # Hydra says first that this is experimental
+        assert lines == [line for line in errors.splitlines() if "Downloading" not in line]
     assert code == 2, errors
     assert len(lines) == 1, errors
-    assert lines[0].startswith("error: ")
     assert MISTAKES[word] in lines[0]
 
 
@@ -206,12 +262,51 @@ def test_a_sweep_whose_name_is_no_folder_name_makes_no_folder(in_tmp, name):
 
 
 def test_a_swept_key_without_a_column_is_recorded(in_tmp):
-    import json
-
     done = train("-m", *TINY, "model.width=8,16", cwd=in_tmp)
     assert done.returncode == 0, done.stderr
     rows = [json.loads(path.read_text()) for path in in_tmp.rglob("result.json")]
     assert sorted(row["model.width"] for row in rows) == [8, 16]
+
+
+def test_linked_axes_and_folders_of_their_own_from_the_command_to_the_report(in_tmp):
+    words = ["-m", *TINY, "name=linked", "lr=1e-3,2e-3", "wd=${lr}", "optim=adam,adamw"]
+    done = train(*words, "hydra.sweep.subdir=${optim.name}/${cell:}", cwd=in_tmp)
+    assert done.returncode == 0, done.stderr
+    results = [path for path in in_tmp.rglob("result.json") if path.parts[-3] == "adam"]
+    rows = [json.loads(path.read_text()) for path in results]
+    assert sorted((row["lr"], row["wd"]) for row in rows) == [(0.001, 0.001), (0.002, 0.002)]
+    asked = ["command=status", "experiment=linked"]
+    told = subprocess.run(
+        [sys.executable, str(ROOT / "analyze.py"), *asked], capture_output=True, text=True,
+        cwd=in_tmp,
+    )  # fmt: skip
+    assert told.stdout == "linked: 4 cells: 4 finished\n", told.stderr
+    assert {row["id"] for row in tables.gather(in_tmp / "runs" / "linked").rows} > {
+        row["id"] for row in rows
+    }
+
+
+def test_under_hydras_own_launcher_a_cell_that_fails_stops_no_other(in_tmp):
+    words = ["-m", *TINY, "hydra/launcher=basic", "seed=0,1", "hydra.sweep.subdir=${seed}"]
+    (in_tmp / "runs" / "adhoc" / "0").mkdir(parents=True)
+    (in_tmp / "runs" / "adhoc" / "0" / "config.yaml").write_text("# id: of another run\n")
+    done = train(*words, cwd=in_tmp)
+    assert done.returncode == 2
+    assert "ERROR: runs/adhoc/0 failed: runs/adhoc/0 holds another run" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: 1 of 2 cells failed")
+    assert (in_tmp / "runs" / "adhoc" / "1" / "result.json").exists()
+
+
+def test_other_launchers_can_send_the_task_to_new_processes():
+    """As joblib's does: by cloudpickle, before the configuration of a cell is composed there."""
+    task = cloudpickle.dumps(train_script.main.__wrapped__.__wrapped__)
+    code = (
+        "import pickle, sys; pickle.load(sys.stdin.buffer);"
+        "from omegaconf import OmegaConf;"
+        "print(*map(OmegaConf.has_resolver, ('cell', 'checksum', 'from_env', 'hydra')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], input=task, capture_output=True, cwd=ROOT)
+    assert done.stdout == b"True True True True\n", done.stderr
 
 
 @pytest.mark.slow

@@ -9,7 +9,6 @@ from omegaconf import OmegaConf
 from experiments.run import build
 from experiments.run.schema import RunConfig
 from experiments.sweep import grid
-from experiments.sweep.compose import compose
 from tests.tiny_runs import run_config
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -84,18 +83,11 @@ def test_a_preset_is_named_after_its_file_and_sweeps_known_keys(name):
 def test_the_cells_of_a_preset_compose_to_folders_of_their_own_and_pass_the_checks(
     name, blank_images, blank_text
 ):
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl
-    from hydra._internal.utils import create_config_search_path
-
-    preset = grid.default(f"experiment={name}")
-    loader = ConfigLoaderImpl(config_search_path=create_config_search_path(str(CONFIGS)))
-    cells = grid.combinations(preset.hydra.sweeper.params, preset.hydra.sweeper.grids, [])
-    jobs = [[f"experiment={name}", "tracker=none", "data_dir=blank", *cell] for cell in cells]
-    composed_cells = compose(loader, jobs)
-    folders = {cell.folder for cell in composed_cells}
-    assert len(folders) == len(cells) == len(grid.planned(name))
-    for cell in composed_cells[::9]:
-        build.check(RunConfig.from_plain(cell.job))
+    words = [f"experiment={name}", "tracker=none", "data_dir=blank"]
+    cells = grid.cells(grid.loader(), grid.default(words[0]), words)
+    assert len({cell.folder for cell in cells}) == len(cells) == len(grid.planned(name))
+    for cell in cells[::9]:
+        build.check(cell.config)
 
 
 def test_the_help_names_every_group_and_every_key_of_the_schema_has_a_default():
@@ -105,3 +97,17 @@ def test_the_help_names_every_group_and_every_key_of_the_schema_has_a_default():
     template = config.hydra.help.template
     assert "$APP_CONFIG_GROUPS" in template
     assert template.count("python train.py") >= 3
+
+
+def test_a_variable_of_the_environment_that_is_empty_is_not_set(monkeypatch):
+    for name in ("DATA_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("HOME", "/somebody")
+    config = run_config().plain()
+    assert (config["data_dir"], config["cache_dir"]) == ("data", "/somebody/.cache/decay-lab")
+    monkeypatch.setenv("HOME", "")
+    assert run_config().plain()["cache_dir"] == "./.cache/decay-lab"
+    monkeypatch.setenv("DATA_DIR", "there")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    config = run_config().plain()
+    assert (config["data_dir"], config["cache_dir"]) == ("there", "/cache/decay-lab")

@@ -119,16 +119,25 @@ class RunFolder:
 
 
 def run_folders(sweep: Path) -> list[RunFolder]:
-    """Return every folder below that of a sweep, in the order of their names."""
-    if not sweep.is_dir():
-        return []
-    paths = (path for path in sorted(sweep.iterdir()) if not path.name.startswith("."))
-    return [RunFolder(path) for path in paths if path.is_dir()]
+    """Return every run folder below that of a sweep, in the order of their paths.
+
+    They may lie deeper (``hydra.sweep.subdir=${optim.name}/${cell:}``): a folder in which no run
+    was begun and that holds others stands for these.
+    """
+    found: list[RunFolder] = []
+    for path in sorted(sweep.iterdir()) if sweep.is_dir() else []:
+        if path.name.startswith(".") or not path.is_dir():
+            continue
+        run = RunFolder(path)
+        inner = [] if run.is_begun() or run.is_finished() else run_folders(path)
+        found += inner or [run]
+    return found
 
 
 def finished_sweeps(runs_dir: Path) -> set[Path]:
     """Return the folders of the sweeps of which a run has ended."""
-    return {path.parent.parent for path in runs_dir.glob(f"*/*/{RESULT}")}
+    sweeps = runs_dir.iterdir() if runs_dir.is_dir() else ()
+    return {path for path in sweeps if any(run.is_finished() for run in run_folders(path))}
 
 
 def covers(row: Mapping[str, Any], probe: str) -> bool:

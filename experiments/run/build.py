@@ -68,6 +68,12 @@ def rehearse(config: RunConfig) -> str | None:
     return "; ".join(filter(None, doubts)) or None
 
 
+def planned_steps(config: RunConfig) -> int:
+    """Return how many optimizer steps a run takes."""
+    task = whole_task(config)
+    return build_budget(config, replace(task, train=task.train[config.validation_size :])).steps
+
+
 @lru_cache(maxsize=1 << 16)
 def _check_convention(optim: Entry, no_decay: str, lr: float, weight_decay: float) -> None:
     """Take one step without a gradient: does the optimizer shrink a weight as its entry says?

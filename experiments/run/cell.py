@@ -14,7 +14,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from experiments import interrupt
 from experiments.interrupt import Interrupted
-from experiments.progress import progress_bar
+from experiments.progress import SharedBar, progress_bar
 from experiments.record import tables
 from experiments.record.folder import RunFolder, RunWriter, stored_row
 from experiments.record.identity import cell_name, settings
@@ -38,13 +38,17 @@ def run(cfg: DictConfig, folder: Path) -> Mapping[str, Any]:
     return run_cell(RunConfig.from_plain(plain), folder)
 
 
-def run_cell(config: RunConfig, folder: Path, *, warn: bool = True) -> Mapping[str, Any]:
+def run_cell(
+    config: RunConfig, folder: Path, *, warn: bool = True, bar: SharedBar | None = None
+) -> Mapping[str, Any]:
     """Train what ``config`` describes, or go on where a killed run stopped, or find it finished.
 
     Args:
         config: The run's configuration.
         folder: The run folder.
         warn: Whether to say what looks like a mistake; a sweep has said it when it began.
+        bar: Is told the steps as they are done; without one there is a bar on stderr, if
+            ``progress`` asks for it.
 
     Returns:
         The run's row of the runs table, also in the folder's result.json.
@@ -72,17 +76,21 @@ def run_cell(config: RunConfig, folder: Path, *, warn: bool = True) -> Mapping[s
         log.warning("%s", doubt)
     with files.held(), interrupt.listening():
         ended_meanwhile = stored_row(folder, run_id, probe)
-        return ended_meanwhile or _attempt(config, run_id, files, device)
+        return ended_meanwhile or _attempt(config, run_id, files, device, bar)
 
 
 def _attempt(
-    config: RunConfig, run_id: str, files: RunWriter, device: torch.device
+    config: RunConfig,
+    run_id: str,
+    files: RunWriter,
+    device: torch.device,
+    bar: SharedBar | None,
 ) -> dict[str, Any]:
     """Train, and leave the reason in the folder if that fails."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     try:
-        return _train(config, run_id, files, device)
+        return _train(config, run_id, files, device, bar)
     except Interrupted:
         raise
     except Exception as error:
@@ -91,7 +99,11 @@ def _attempt(
 
 
 def _train(
-    config: RunConfig, run_id: str, files: RunWriter, device: torch.device
+    config: RunConfig,
+    run_id: str,
+    files: RunWriter,
+    device: torch.device,
+    bar: SharedBar | None,
 ) -> dict[str, Any]:
     started = time.monotonic()
     precision = resolve_precision(config.precision, device)
@@ -113,12 +125,12 @@ def _train(
         folder=files.path, id=run_id, name=cell_name(plain, run_id), group=config.name,
         job_type="train", tags=[row["optim"]], config=plain,
     )  # fmt: skip
-    bar = progress_bar(budget.steps, "step", disable=not config.progress)
-    with logging_redirect_tqdm(), tracker, bar:
+    own = progress_bar(budget.steps, "step", disable=bar is not None or not config.progress)
+    with logging_redirect_tqdm(), tracker, own:
         watched = "none" if trainer.observer is None else json.dumps(plain["probe"])
         conditions = {"data": task.fingerprint, "precision": precision, "probe": watched}
         recorder = Recorder(
-            files, tracker, bar, config.checkpoint_every, conditions, started,
+            files, tracker, bar or own, config.checkpoint_every, conditions, started,
             provenance=provenance(device_name(device), precision),
             formerly={"data": task.files_hash},
         )  # fmt: skip

@@ -5,10 +5,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from tqdm import tqdm
-
 from experiments import interrupt
 from experiments.errors import UserError
+from experiments.progress import Bar
 from experiments.record.folder import RunWriter
 from experiments.record.provenance import continued
 from experiments.run.trainer import Trainer
@@ -39,7 +38,7 @@ class Recorder:
 
     files: RunWriter
     tracker: NoTracker | WandbTracker
-    bar: tqdm
+    bar: Bar
     checkpoint_every: float
     conditions: dict[str, str]
     started: float

@@ -8,23 +8,47 @@ from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.config_loader import ConfigLoader
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.errors import UserError
 from experiments.record.folder import run_folders
 from experiments.run.schema import register
-from experiments.sweep.compose import compose, register_resolvers
+from experiments.sweep.cell import Cell
+from experiments.sweep.compose import compose, mentions
+from experiments.sweep.grammar import parser, texts
 
 #: Axes whose values are entries of configs/, which bring defaults of other axes with them.
 GROUPS = ("task", "model", "optim", "schedule", "decay")
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 
+def cells(loader: ConfigLoaderImpl, master: DictConfig, arguments: Sequence[str]) -> list[Cell]:
+    """Return the cells that ``train.py -m ARGUMENTS`` runs, each once.
+
+    Args:
+        loader: Hydra's, which knows where the entries lie.
+        master: The sweep's own configuration.
+        arguments: Overrides: a preset, and axes.
+
+    Raises:
+        HydraException: An entry, a key or a value is not known.
+        UserError: An argument is no list, or two cells would share a run folder.
+    """
+    preset = [word for word in arguments if word.startswith("experiment=")]
+    if any("," in word for word in preset):
+        raise UserError(f"one preset a command, got {preset[0]}")
+    typed = [word for word in arguments if word not in preset]
+    chosen = combinations(loader, *axes_of(master.hydra.sweeper, typed), typed)
+    return _each_once(compose(loader, master, [[*preset, *words] for words in chosen]))
+
+
 def combinations(
-    params: Mapping[str, Any], grids: Sequence[Mapping[str, Any]], arguments: Sequence[str]
+    loader: ConfigLoader,
+    params: Mapping[str, Any],
+    grids: Sequence[Mapping[str, Any]],
+    arguments: Sequence[str],
 ) -> list[tuple[str, ...]]:
     """Return every combination of a sweep as overrides, each once, in the order of the grids.
 
@@ -33,6 +57,7 @@ def combinations(
     in all of them.
 
     Args:
+        loader: Hydra's, which knows the entries that ``glob(...)`` chooses from.
         params: Axis -> values in Hydra's grammar, shared by all grids.
         grids: Tables of such axes, each a product of its own.
         arguments: Overrides of the command line.
@@ -40,71 +65,116 @@ def combinations(
     Raises:
         UserError: An argument is no list, or mixes values of the grids with others.
     """
-    typed = _axes(OverridesParser.create().parse_overrides(list(arguments)))
-    tables = [_parse(grid) for grid in grids] or [{}]
+    typed, shared = _axes(loader, arguments), _axes(loader, _overrides(params))
+    tables = [_axes(loader, _overrides(grid)) for grid in grids] or [{}]
     known = {axis: set().union(*(table.get(axis, {}) for table in tables)) for axis in typed}
     for axis, values in typed.items():
-        foreign = [text for value, text in values.items() if value not in known[axis]]
+        foreign = [word for value, word in values.items() if value not in known[axis]]
         if foreign and len(foreign) < len(values):
             raise UserError(
-                f"{axis}={','.join(foreign)} is in no grid of the preset and the other values are; "
-                "give values of the grids, or only new ones"
+                f"{axis}={','.join(word.partition('=')[2] for word in foreign)} is in no grid of "
+                "the preset and the other values are; give values of the grids, or only new ones"
             )
     seen: dict[tuple[str, ...], None] = {}
     for table in tables:
-        cells = _parse(params) | table
+        axes = shared | table
         for axis, values in typed.items():
-            selects = known[axis] & set(values)
-            cells[axis] = {v: t for v, t in values.items() if not selects or v in table[axis]}
-        for cell in itertools.product(
-            *([f"{k}={t}" for t in v.values()] for k, v in cells.items())
-        ):
+            own, selects = table.get(axis, {}), known[axis] & set(values)
+            axes[axis] = {
+                value: own.get(value, word)
+                for value, word in values.items()
+                if not selects or value in own
+            }
+        for cell in itertools.product(*(values.values() for values in axes.values())):
             seen.setdefault(cell)
     return list(seen)
 
 
-def _parse(table: Mapping[str, Any]) -> dict[str, dict[Any, str]]:
-    words = [f"{key}={value}" for key, value in table.items()]
-    return _axes(OverridesParser.create().parse_overrides(words))
+def _overrides(table: Mapping[str, Any]) -> list[str]:
+    return [f"{key}={value}" for key, value in table.items()]
 
 
-def _axes(overrides: Iterable[Override]) -> dict[str, dict[Any, str]]:
-    """Return each override's values, each with the way in which Hydra writes it."""
-    axes = {}
-    for override in overrides:
-        key = override.get_key_element().removeprefix("++")
+def _axes(loader: ConfigLoader, overrides: Sequence[str]) -> dict[str, dict[Any, str]]:
+    """Return axis -> what a value means -> the override that sets it."""
+    parse = parser(loader)
+    axes: dict[str, dict[Any, str]] = {}
+    for override in parse.parse_overrides(list(overrides)):
+        key = override.get_key_element()
         if override.is_delete():
             raise UserError(f"a sweep cannot remove keys, got {override.input_line}")
-        if override.is_sweep_override() and not override.is_discrete_sweep():
-            raise UserError(
-                f"{override.input_line} is no list; give values as in lr=1e-3,3e-3 or range(3)"
-            )
-        texts = (
-            override.sweep_string_iterator()
-            if override.is_sweep_override()
-            else [override.get_value_element_as_str()]
-        )
-        values = {_value(f"{key}={text}"): text for text in texts}
-        axes[key] = {v: v if re.fullmatch(r"[\w.-]+", str(v)) and isinstance(v, str) else text
-                     for v, text in values.items()}  # fmt: skip
+        values = axes[key.removeprefix("++")] = {}
+        for word in (f"{key}={text}" for text in texts(override)):
+            values.setdefault(_meaning(parse.parse_override(word).value()), word)
+        if not values:
+            raise UserError(f"{override.input_line} stands for no value at all")
     return axes
 
 
-def _value(word: str) -> Any:
-    """Return what a value means, so that 0 and 0.0, adam and 'adam' are the same."""
-    value = OverridesParser.create().parse_override(word).value()
-    return value if isinstance(value, int | float | str | bool | None) else str(value)
+def _meaning(value: Any) -> Any:
+    """Return what tells values apart: 0 and 0.0 are one, adam and 'adam' too, 1 and true not."""
+    if isinstance(value, list | dict):
+        return type(value), repr(value)
+    return isinstance(value, bool), value
+
+
+def axes_of(
+    sweeper: DictConfig, arguments: Sequence[str] = ()
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the params and the grids of ``hydra.sweeper``, in Hydra's grammar.
+
+    An interpolation of an axis, as in ``wd: ${lr}``, stays one, to be resolved in every cell; any
+    other is resolved here.
+
+    Args:
+        sweeper: The node of a preset.
+        arguments: Overrides of the command line, which are axes, too.
+    """
+    params, grids = sweeper.get("params") or {}, sweeper.get("grids") or []
+    keys = [*arguments, *params, *itertools.chain(*grids)]
+    axes = {re.match(r"\W*(\w*)", key).group(1) for key in keys}
+
+    def read(table: DictConfig) -> dict[str, Any]:
+        raw = OmegaConf.to_container(table, resolve=False)
+        linked = {key for key, value in raw.items() if axes & mentions([value])}
+        return {key: raw[key] if key in linked else table[key] for key in raw}
+
+    return read(params) if params else {}, [read(grid) for grid in grids]
+
+
+def _each_once(cells: Iterable[Cell]) -> list[Cell]:
+    """Leave out what is written twice, as ``wd=1e-3,${lr}`` does at lr 1e-3.
+
+    Raises:
+        UserError: Different cells would share a run folder.
+    """
+    found: dict[Path, Cell] = {}
+    for cell in cells:
+        other = found.setdefault(cell.folder, cell)
+        if other.job == cell.job:
+            continue
+        pair = " and ".join(" ".join(_apart(*two)) for two in ((other, cell), (cell, other)))
+        if other.run_id == cell.run_id:
+            raise UserError(f"{pair} are one run: what they differ in changes no number of it")
+        raise UserError(
+            f"{pair} would share the run folder {cell.folder}; let hydra.sweep.subdir tell them "
+            "apart, as ${cell:} does"
+        )
+    return list(found.values())
+
+
+def _apart(cell: Cell, other: Cell) -> list[str]:
+    return [word for word in cell.overrides if word not in other.overrides] or ["the same words"]
+
+
+def loader() -> ConfigLoaderImpl:
+    """Return a loader of the entries of configs/."""
+    register()
+    return ConfigLoaderImpl(config_search_path=create_config_search_path(str(CONFIGS)))
 
 
 def default(*overrides: str) -> DictConfig:
     """Return the composed configuration of ``train.py`` under some overrides."""
-    return _loader().load_configuration("train", list(overrides), run_mode=RunMode.MULTIRUN)
-
-
-def _loader() -> ConfigLoaderImpl:
-    register()
-    register_resolvers()
-    return ConfigLoaderImpl(config_search_path=create_config_search_path(str(CONFIGS)))
+    return loader().load_configuration("train", list(overrides), run_mode=RunMode.MULTIRUN)
 
 
 def _preset(name: str) -> DictConfig | None:
@@ -122,13 +192,9 @@ def planned(name: str) -> list[dict[str, Any]] | None:
     preset = _preset(name)
     if preset is None:
         return None
-    sweeper = preset.hydra.sweeper
-    parser = OverridesParser.create()
-    cells = [
-        {o.get_key_element(): o.value() for o in parser.parse_overrides(list(cell))}
-        for cell in combinations(sweeper.params, sweeper.grids, [])
-        if cell
-    ]
+    files = loader()
+    chosen = combinations(files, *axes_of(preset.hydra.sweeper), [])
+    cells = [_values(files, preset, [f"experiment={name}"], words) for words in chosen if words]
     axes = dict.fromkeys(axis for cell in cells for axis in cell)
     defaults: dict[tuple[str, ...], DictConfig] = {}
     for cell in cells:
@@ -139,6 +205,18 @@ def planned(name: str) -> list[dict[str, Any]] | None:
             value = OmegaConf.select(defaults[chosen], axis)
             cell[axis] = value.name if OmegaConf.is_dict(value) else value
     return cells
+
+
+def _values(
+    loader: ConfigLoaderImpl, master: DictConfig, preset: list[str], words: Sequence[str]
+) -> dict[str, Any]:
+    """Return the values of a cell's axes, composed where one is given by another."""
+    values = {o.key_or_group: o.value() for o in parser(loader).parse_overrides(list(words))}
+    linked = [key for key, value in values.items() if "${" in str(value)]
+    if linked:
+        job = OmegaConf.create(compose(loader, master, [[*preset, *words]])[0].job)
+        values |= {key: OmegaConf.select(job, key) for key in linked}
+    return {key: value.name if OmegaConf.is_dict(value) else value for key, value in values.items()}
 
 
 def jobs(name: str, *overrides: str) -> list[dict[str, Any]]:
@@ -155,9 +233,7 @@ def jobs(name: str, *overrides: str) -> list[dict[str, Any]]:
     if preset is None:
         known = ", ".join(sorted(file.stem for file in (CONFIGS / "experiment").glob("*.yaml")))
         raise UserError(f"there is no preset {name}; there are: {known}")
-    cells = combinations(preset.hydra.sweeper.params, preset.hydra.sweeper.grids, [])
-    words = [[f"experiment={name}", *overrides, *cell] for cell in cells]
-    return [cell.job for cell in compose(_loader(), words)]
+    return [cell.job for cell in cells(loader(), preset, [f"experiment={name}", *overrides])]
 
 
 def analysis(name: str, runs_dir: str = "runs") -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""Cells side by side: processes that each live through many, and stop well when asked to.
+"""Runs cells side by side, in processes that each run many, one after the other.
 
-The processes are pebble's: when one dies it says so, and starts another in its place.
+When a process dies, pebble reports it and starts another. When the sweep is asked to stop, the
+cells that run save themselves first.
 """
 
 import logging
@@ -10,7 +11,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableSequence, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -24,12 +25,14 @@ from pebble.common import process_exit
 from experiments import interrupt
 from experiments.errors import UserError
 from experiments.interrupt import Interrupted
+from experiments.progress import SharedBar, SweepProgress
 from experiments.record import failure
 from experiments.record.folder import write_failure
 from experiments.record.lock import Busy
 from experiments.run.schema import RunConfig
+from experiments.sweep.cell import Cell, short_names
+from experiments.sweep.objective import objective
 
-Cell = tuple[RunConfig, Path]  # a configuration and its run folder
 POLL = 0.3  # seconds between two looks at whether to stop
 
 
@@ -38,19 +41,32 @@ class Outcome:
     """What became of a cell.
 
     Attributes:
-        index: Its place among the cells.
-        test_error: Of a finished run, percent; None if it diverged or there is none.
+        index: Of the cell in the sequence that was given.
+        error: What a search minimizes, see ``objective``; None if there is no result.
         failure: Why there is no result, or None.
         busy: Another process runs the cell, which is no failure.
     """
 
     index: int
-    test_error: float | None = None
+    error: float | None = None
     failure: str | None = None
     busy: bool = False
 
 
-def run_cells(cells: Sequence[Cell], slots: Sequence[str], grace: float) -> Iterator[Outcome]:
+def progress_of(cells: Sequence[Cell]) -> SweepProgress:
+    """Return what shows how far cells are while :func:`run_cells` runs them."""
+    from experiments.run.build import planned_steps
+
+    totals = [planned_steps(cell.config) for cell in cells]
+    return SweepProgress(short_names(cells), totals, multiprocessing.RawArray("q", len(cells)))
+
+
+def run_cells(
+    cells: Sequence[Cell],
+    slots: Sequence[str],
+    grace: float,
+    progress: SweepProgress | None = None,
+) -> Iterator[Outcome]:
     """Run every cell to its end, and yield what became of each as it ends.
 
     A cell that raises or is killed stops no other; the reason is left in its folder.
@@ -60,6 +76,7 @@ def run_cells(cells: Sequence[Cell], slots: Sequence[str], grace: float) -> Iter
         slots: The device of each process; there may be none that this process has started by
             multiprocessing beside them. No device has more cells at a time than it has slots.
         grace: Seconds that a cell has to save when this process is asked to stop.
+        progress: Shows how far the cells are.
 
     Raises:
         Interrupted: This process was asked to stop, and the cells have.
@@ -71,38 +88,45 @@ def run_cells(cells: Sequence[Cell], slots: Sequence[str], grace: float) -> Iter
         while left:
             before = len(left)
             with suppress(BrokenProcessPool):
-                for outcome in _in_one_pool(left, slots, grace):
+                for outcome in _in_one_pool(left, slots, grace, progress):
                     del left[outcome.index]
+                    if progress is not None:
+                        progress.end(outcome.index)
                     yield outcome
             if len(left) == before:
                 raise UserError("the processes that should run the cells do not start")
 
 
 def _in_one_pool(
-    cells: Mapping[int, Cell], slots: Sequence[str], grace: float
+    cells: Mapping[int, Cell], slots: Sequence[str], grace: float, progress: SweepProgress | None
 ) -> Iterator[Outcome]:
-    """Run cells as long as the pool lives.
+    """Run cells until all have ended or the pool breaks.
 
     Raises:
-        BrokenProcessPool: A process cannot be started, or one ended when none had a cell.
+        BrokenProcessPool: A process cannot be started, or one died between two cells.
     """
     waiting, free = deque(cells.items()), deque(slots)
     running: dict[Future, tuple[int, str]] = {}
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPool(min(len(slots), len(cells)), initializer=_begin, context=context)
+    pool = ProcessPool(
+        min(len(slots), len(cells)), context=context, initializer=_begin,
+        initargs=(progress and progress.steps,),
+    )  # fmt: skip
     try:
         while waiting or running:
             while waiting and free:
-                (index, (config, folder)), device = waiting.popleft(), free.popleft()
-                cell = (index, replace(config, device=device), folder)
-                with interrupt.blocked():  # in what starts here, until it can take them
-                    running[pool.schedule(_run, cell)] = index, device
+                (index, cell), device = waiting.popleft(), free.popleft()
+                work = (index, replace(cell.config, device=device), cell.folder)
+                with interrupt.blocked():  # a process that starts here unblocks them in _begin
+                    running[pool.schedule(_run, work)] = index, device
             done, _ = wait(running, POLL, FIRST_COMPLETED)
             interrupt.raise_if_received()
+            if progress is not None:
+                progress.look([index for index, _ in running.values()])
             for future in done:
                 index, device = running.pop(future)
                 free.append(device)
-                yield _outcome(future, index, cells[index][1])
+                yield _outcome(future, index, cells[index].folder)
             if not pool.active:
                 raise BrokenProcessPool
     finally:
@@ -110,7 +134,7 @@ def _in_one_pool(
 
 
 def _outcome(future: Future, index: int, folder: Path) -> Outcome:
-    """Say what became of a cell, also of one whose process has ended."""
+    """Return what became of a cell, also where its process died."""
     try:
         return future.result()
     except ProcessExpired as end:
@@ -128,7 +152,7 @@ def _outcome(future: Future, index: int, folder: Path) -> Outcome:
 
 def _stop(pool: ProcessPool, grace: float) -> None:
     """Let every process finish its step and save; kill those that do not within the grace."""
-    pool.stop()  # no other starts in the place of one that ends
+    pool.stop()  # a process that ends is not replaced any more
     processes = multiprocessing.active_children()
     end = time.monotonic() + grace
     try:
@@ -142,8 +166,14 @@ def _stop(pool: ProcessPool, grace: float) -> None:
         pool.join()
 
 
-def _begin() -> None:
-    """Make a process ready for cells; pebble has it ignore Ctrl-C, which the parent decides on."""
+#: Of a process that runs cells: where it leaves the steps done, of every cell of the sweep.
+_steps: MutableSequence[int] | None = None
+
+
+def _begin(steps: MutableSequence[int] | None) -> None:
+    """Prepare a process for cells. It ignores Ctrl-C: the parent decides when cells stop."""
+    global _steps
+    _steps = steps
     os.environ["OMP_NUM_THREADS"] = "1"  # read by OpenMP and MKL when torch brings them in
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     signal.signal(signal.SIGTERM, lambda number, frame: process_exit(128 + number))
@@ -157,10 +187,12 @@ def _run(index: int, config: RunConfig, folder: Path) -> Outcome:
         # takes seconds, in which there is nothing to save
         from experiments.run.cell import run_cell
 
+        bar = None if _steps is None else SharedBar(_steps, index)
         with interrupt.listening():
-            return Outcome(index, test_error=run_cell(config, folder, warn=False)["test_error"])
+            row = run_cell(config, folder, warn=False, bar=bar)
+            return Outcome(index, error=objective(row))
     except Interrupted as stop:
-        process_exit(stop.code)  # of a SystemExit pebble would make a result
+        process_exit(stop.code)  # pebble would take a SystemExit for a result of the cell
     except Busy as error:
         return Outcome(index, failure=str(error), busy=True)
     except (Exception, SystemExit) as error:
@@ -170,6 +202,6 @@ def _run(index: int, config: RunConfig, folder: Path) -> Outcome:
 
 
 def _follow_parent() -> None:
-    """Stop in good order when the parent dies, lest cells go on that nobody waits for."""
+    """Stop, with the cell saved, when the parent dies: nobody waits for the cell any more."""
     connection.wait([multiprocessing.parent_process().sentinel])
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,22 +1,23 @@
 """How many cells a machine runs side by side, and on which of its devices."""
 
-import os
-
 from experiments.errors import UserError
 
 
 def slots(device: str, jobs: int | str, jobs_per_gpu: int) -> list[str]:
-    """Return the device of every place where a cell can run at a time.
+    """Return the device of each process that runs cells.
 
     Args:
         device: What the cells' configurations say. ``auto`` and ``cuda`` are dealt to the GPUs of
-            this machine in turn, if there are any; else every place has what they say.
-        jobs: Places, or ``auto``: ``jobs_per_gpu`` for every GPU, else one a CPU core.
-        jobs_per_gpu: Places that share a GPU.
+            this machine in turn, if there are any; else every process has what they say.
+        jobs: Processes, or ``auto``: ``jobs_per_gpu`` for every GPU, else one for each core that
+            this process may use (its affinity, and the quota of a container, count).
+        jobs_per_gpu: Processes that share a GPU.
     """
+    from loky import cpu_count
+
     gpus = _gpus(device)
     if jobs == "auto":
-        jobs = len(gpus) * jobs_per_gpu or len(os.sched_getaffinity(0))
+        jobs = len(gpus) * jobs_per_gpu or cpu_count()
     devices = gpus or [device]
     return [devices[i % len(devices)] for i in range(int(jobs))]
 

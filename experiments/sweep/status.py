@@ -12,7 +12,7 @@ from experiments.record.folder import RunFolder, run_folders, stored_row
 from experiments.record.schema import DIVERGED, FINISHED, NAME
 from experiments.record.tables import Row
 from experiments.sweep.slurm import squeue, submission
-from experiments.sweep.slurm.squeue import Task
+from experiments.sweep.slurm.squeue import SlurmTask
 
 RUNNING, QUEUED, FAILED, MISSING = "running", "queued", "failed", "missing"
 ORDER = (FINISHED, DIVERGED, RUNNING, QUEUED, FAILED, MISSING)
@@ -49,13 +49,13 @@ def status(name: str, runs_dir: str | Path, results_dir: str | Path) -> list[Cel
     """
     sweep = Path(runs_dir) / name
     plan = submission.plan(sweep)
-    folders = {run.path.name for run in run_folders(sweep)}
+    folders = {run.path.relative_to(sweep).as_posix() for run in run_folders(sweep)}
     if not plan and not folders:
         raise UserError(f"nothing of experiment={name} was started in {sweep}")
     committed = tables.committed(results_dir, name)
     jobs = _Jobs(sweep)
     names = [*plan, *sorted(folders - set(plan))]
-    return [_cell(sweep / cell, plan.get(cell), committed, jobs) for cell in names]
+    return [_cell(sweep, cell, plan.get(cell), committed, jobs) for cell in names]
 
 
 def text(name: str, cells: list[CellStatus], sweep: Path) -> str:
@@ -82,7 +82,7 @@ class _Jobs:
     def __init__(self, sweep: Path):
         self._made = submission.submissions(sweep)
         self.unreachable = ""
-        tasks: Mapping[tuple[str, int], Task] = {}
+        tasks: Mapping[tuple[str, int], SlurmTask] = {}
         if self._made:
             try:
                 tasks = squeue.tasks()
@@ -93,7 +93,7 @@ class _Jobs:
         self._ended = {key: task for key, task in tasks.items() if not task.active}
         self._numbers = {made.name: made.job for made in self._made}
         for made in self._made:
-            self._last |= {cell: (made.name, place) for cell, place in made.placed()}
+            self._last |= {cell: (made.name, index) for cell, index in made.indexed()}
         forgotten = {
             made.job for made in self._made if made.job and (made.name, 0) not in tasks
         }  # fmt: skip
@@ -105,23 +105,25 @@ class _Jobs:
             return ""
         if self.unreachable:
             return f"Slurm cannot be asked ({self.unreachable})"
-        name, place = self._last[cell]
+        name, index = self._last[cell]
         number = self._numbers[name]
         if number is None:
             return "its submission was cut short"
-        job = f"{number}_{place}"
-        if (name, place) in self._ended:
-            task = self._ended[name, place]
+        job = f"{number}_{index}"
+        if (name, index) in self._ended:
+            task = self._ended[name, index]
             return f"its job {task.job} ended before it did: {task.state}"
         state = self._accounts.get(job) or self._accounts.get(number, "the queue forgot it")
         return f"its job {job} ended before it did: {state}"
 
 
-def _cell(path: Path, run_id: str | None, committed: Mapping[str, Row], jobs: _Jobs) -> CellStatus:
+def _cell(
+    sweep: Path, name: str, run_id: str | None, committed: Mapping[str, Row], jobs: _Jobs
+) -> CellStatus:
     """Say how one cell is; only planned cells have a known identity."""
-    run, name = RunFolder(path), path.name
+    run = RunFolder(sweep / name)
     try:
-        row = stored_row(path, run_id, committed=committed)
+        row = stored_row(run.path, run_id, committed=committed)
     except UserError as damaged:
         return CellStatus(name, FAILED, str(damaged))
     if row is not None:

@@ -1,7 +1,9 @@
 """Hydra's launcher for one machine: the cells side by side in a pool of processes."""
 
 import logging
+from abc import abstractmethod
 from collections.abc import Sequence
+from contextlib import closing
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
@@ -10,10 +12,9 @@ from omegaconf import DictConfig
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from experiments.errors import UserError
-from experiments.progress import progress_bar
-from experiments.run.schema import RunConfig
 from experiments.sweep import pool
-from experiments.sweep.compose import Cell, compose
+from experiments.sweep.cell import Cell
+from experiments.sweep.compose import compose
 from experiments.sweep.slots import at_least_one, slots
 
 log = logging.getLogger(__name__)
@@ -21,7 +22,27 @@ log = logging.getLogger(__name__)
 GRACE = 3.5  # seconds that cells have to save after Ctrl-C, which shall end all within five
 
 
-class LocalLauncher(Launcher):
+class CellLauncher(Launcher):
+    """What both of our launchers are: given to a sweeper by Hydra, or handed composed cells."""
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        self.config = config
+        self.loader = hydra_context.config_loader
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Compose cells and run them, for any sweeper but ours."""
+        return self.run(compose(self.loader, self.config, job_overrides, initial_job_idx))
+
+    @abstractmethod
+    def run(self, cells: Sequence[Cell]) -> Sequence[JobReturn]:
+        """Run cells, or see to it that they are; return one result each if they are by then."""
+
+
+class LocalLauncher(CellLauncher):
     """Runs cells side by side; a cell that raises or is killed is reported and stops no other.
 
     Args:
@@ -38,33 +59,23 @@ class LocalLauncher(Launcher):
         at_least_one("hydra.launcher.jobs_per_gpu", jobs_per_gpu)
         self.jobs, self.jobs_per_gpu = jobs, jobs_per_gpu
 
-    def setup(
-        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
-    ) -> None:
-        self.config = config
-        self.loader = hydra_context.config_loader
-
-    def launch(
-        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
-    ) -> Sequence[JobReturn]:
+    def run(self, cells: Sequence[Cell]) -> Sequence[JobReturn]:
         """Run every cell to its end and return one result each, in the order given."""
-        cells = compose(self.loader, job_overrides, self.config.hydra.overrides.hydra)
         if not cells:
             return []
-        work = [(RunConfig.from_plain(cell.job), cell.folder) for cell in cells]
-        places = slots(work[0][0].device, self.jobs, self.jobs_per_gpu)
+        devices = slots(cells[0].config.device, self.jobs, self.jobs_per_gpu)
         results = [JobReturn(overrides=cell.overrides) for cell in cells]
-        with logging_redirect_tqdm(), progress_bar(len(cells), "cell") as bar:
-            for outcome in pool.run_cells(work, places, GRACE):
+        progress = pool.progress_of(cells)
+        with logging_redirect_tqdm(), closing(progress):
+            for outcome in pool.run_cells(cells, devices, GRACE, progress):
                 _fill(results[outcome.index], outcome, cells[outcome.index])
-                bar.update()
         return results
 
 
 def _fill(result: JobReturn, outcome: pool.Outcome, cell: Cell) -> None:
     """Tell Hydra what became of a cell; a failure is logged at once."""
     result.status = JobStatus.COMPLETED
-    result.return_value = outcome.test_error
+    result.return_value = outcome.error
     if outcome.busy:
         log.warning("left out: %s", outcome.failure)
     elif outcome.failure is not None:

@@ -1,33 +1,40 @@
 """Hydra's launcher for Slurm: the missing cells as one array of jobs, through submitit."""
 
+import itertools
 import logging
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.plugins.launcher import Launcher
-from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from experiments.errors import UserError
-from experiments.record.folder import RunFolder
-from experiments.sweep.compose import Cell, compose
+from experiments.record import tables
+from experiments.record.folder import RunFolder, stored_row
+from experiments.record.identity import identity
+from experiments.record.tables import Row
+from experiments.sweep.cell import Cell
+from experiments.sweep.objective import objective
 from experiments.sweep.slots import at_least_one
 from experiments.sweep.slurm import squeue, submission
+from hydra_plugins.decay_lab.launcher import CellLauncher
 
 log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).parents[2]
-LOOK = 5.0  # seconds between two looks at the queue
+POLL = 5.0  # seconds between two questions to the queue
+POLLS_A_LINE = 12  # while it waits, a line a minute
 KILL_MARGIN = 0.75  # share of the warning time that cells have to save
 EARLY = 30  # seconds that Slurm, which looks at its jobs so often, may warn too soon
 
 
-class SlurmLauncher(Launcher):
+class SlurmLauncher(CellLauncher):
     """Submits cells; see configs/hydra/launcher/slurm.yaml for the keys.
 
     A job runs its cells as the local launcher does, so a cell that fails or is lost stops no other.
@@ -60,34 +67,32 @@ class SlurmLauncher(Launcher):
         self.requeue, self.max_timeouts, self.warning = requeue, max_timeouts, warning_seconds
         self.wait, self.redraw, self.extra = wait, redraw, dict(extra or {})
 
-    def setup(
-        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
-    ) -> None:
-        self.config = config
-        self.loader = hydra_context.config_loader
-
-    def launch(
-        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
-    ) -> Sequence[JobReturn]:
+    def run(self, cells: Sequence[Cell]) -> Sequence[JobReturn]:
         """Submit the cells that no job has yet; with ``wait``, return what became of all."""
-        cells = compose(self.loader, job_overrides, self.config.hydra.overrides.hydra)
-        if not cells:
-            return []
-        sweep = cells[0].folder.parent
-        try:
-            limit = squeue.largest_array()
-            queued = submission.in_queue(sweep, squeue.tasks())
-        except squeue.Unreachable as error:
-            raise UserError(f"no Slurm to submit to ({error}); hydra/launcher=local") from None
-        todo = [cell for cell in cells if cell.folder.name not in queued]
-        if len(todo) < len(cells):
-            log.info("%d cells are queued or running already", len(cells) - len(todo))
-        if todo:
-            self._submit(sweep, todo, limit)
+        names: dict[Path, list[str]] = {}
+        for cell in cells:
+            names.setdefault(cell.sweep, []).append(cell.name)
+        if cells:
+            self._submit_missing(cells, list(names))
         if not self.wait:
             return []
-        self._wait(sweep, {cell.folder.name for cell in cells})
-        return [_outcome(cell) for cell in cells]
+        for sweep, own in names.items():
+            self._wait(sweep, set(own))
+        rows = cache(tables.committed)
+        return [_outcome(c, rows(c.config.results_dir, c.config.name)) for c in cells]
+
+    def _submit_missing(self, cells: Sequence[Cell], sweeps: Sequence[Path]) -> None:
+        try:
+            limit, tasks = squeue.largest_array(), squeue.tasks()
+        except squeue.Unreachable as error:
+            raise UserError(f"no Slurm to submit to ({error}); hydra/launcher=local") from None
+        queued = {sweep: submission.in_queue(sweep, tasks) for sweep in sweeps}
+        todo = [cell for cell in cells if cell.name not in queued[cell.sweep]]
+        if len(todo) < len(cells):
+            log.info("%d cells are queued or running already", len(cells) - len(todo))
+        for sweep in sweeps:
+            if own := [cell for cell in todo if cell.sweep == sweep]:
+                self._submit(sweep, own, limit)
 
     def _submit(self, sweep: Path, cells: list[Cell], limit: int) -> None:
         from experiments.record import provenance
@@ -97,13 +102,14 @@ class SlurmLauncher(Launcher):
         if per_job > self.cells_per_job:
             log.info("%d cells a job, since an array here has at most %d jobs", per_job, limit)
         code = (provenance.commit(), provenance.sources())
-        work = [(self._on_gpu(cell.job), cell.folder) for cell in cells]
-        made = submission.prepare(sweep, self.config.name, work, per_job, code)
+        work = [replace(cell, job=self._on_gpu(cell.job)) for cell in cells]
+        experiment = cells[0].config.name
+        made = submission.prepare(sweep, experiment, work, per_job, code)
         side = self.gpus * self.jobs_per_gpu or self.cpus
         shards = [
-            Shard(made.folder, place, shard, side, self.jobs_per_gpu,
+            Shard(made.folder, index, cells_of_job, side, self.jobs_per_gpu,
                   self.warning * KILL_MARGIN, self.requeue)
-            for place, shard in enumerate(made.shards)
+            for index, cells_of_job in enumerate(made.shards)
         ]  # fmt: skip
         executor = self._executor(made, name=made.name, signal_delay_s=self.warning)
         try:
@@ -112,9 +118,9 @@ class SlurmLauncher(Launcher):
             raise UserError(f"Slurm refused the jobs: {_brief(error)}") from error
         submission.submitted(made, job)
         log.info("submitted %d cells in %d jobs: %s", len(cells), len(shards), job)
-        log.info("how they are: python analyze.py experiment=%s status=true", self.config.name)
+        log.info("how they are: python analyze.py command=status experiment=%s", experiment)
         if self.redraw:
-            self._redraw_after(made, job)
+            self._redraw_after(made, job, experiment)
 
     def _on_gpu(self, job: dict[str, Any]) -> dict[str, Any]:
         """Let a cell that asks for a GPU fail where there is none, not creep along on the CPU."""
@@ -141,11 +147,11 @@ class SlurmLauncher(Launcher):
         )
         return executor
 
-    def _redraw_after(self, made: submission.Submission, job: str) -> None:
+    def _redraw_after(self, made: submission.Submission, job: str, experiment: str) -> None:
         """Queue the analysis behind the array, however that ends."""
         from submitit.helpers import CommandFunction
 
-        words = [f"experiment={self.config.name}"]
+        words = [f"experiment={experiment}"]
         words += [f"{key}={self.config[key]}" for key in ("runs_dir", "results_dir")]
         executor = self._executor(made, name=f"{made.name}-redraw", dependency=f"afterany:{job}")
         executor.parameters |= {"time": min(self.minutes, 30), "gpus_per_node": None}
@@ -157,24 +163,33 @@ class SlurmLauncher(Launcher):
     def _wait(self, sweep: Path, names: set[str]) -> None:
         """Stay until no job has any of the cells; jobs outlive this process if it is stopped."""
         log.info("waiting; the jobs go on if this is interrupted")
-        while True:
-            time.sleep(LOOK)
+        for asked in itertools.count(1):
+            time.sleep(POLL)
             try:
-                if not names & set(submission.in_queue(sweep, squeue.tasks())):
-                    return
+                left = names & set(submission.in_queue(sweep, squeue.tasks()))
             except squeue.Unreachable as error:
                 log.warning("still waiting: %s", error)
+                continue
+            if not left:
+                return
+            if asked % POLLS_A_LINE == 0:
+                log.info("%d of %d cells are queued or running", len(left), len(names))
 
 
-def _outcome(cell: Cell) -> JobReturn:
+def _outcome(cell: Cell, committed: Mapping[str, Row]) -> JobReturn:
     """Tell Hydra what became of a cell."""
     result = JobReturn(overrides=cell.overrides, status=JobStatus.COMPLETED)
-    run = RunFolder(cell.folder)
-    if not run.is_finished():
-        reason = run.failure() or "its job ended before it did"
+    try:
+        row = stored_row(cell.folder, identity(cell.job), cell.job["probe"]["name"], committed)
+        reason = RunFolder(cell.folder).failure() or "its job ended before it did"
+    except UserError as damaged:
+        row, reason = None, str(damaged)
+    if row is None:
         log.error("%s failed: %s", cell.folder, reason)
         result.status = JobStatus.FAILED
         result.return_value = UserError(f"{cell.folder} failed: {reason}")
+    else:
+        result.return_value = objective(row)
     return result
 
 

@@ -100,12 +100,12 @@ def test_a_sweep_runs_a_cell_that_has_no_table_of_what_is_asked(in_tmp):
     (in_tmp / "runs" / "c").mkdir()
     for words, missing in ((TINY, [2]), (WATCHED, [0, 2])):
         job = build_config(*words).plain()
-        cells = [Cell((), job, in_tmp / "runs", name) for name in "abc"]
-        assert _missing(cells) == missing
+        cells = [Cell(job, in_tmp / "runs", name) for name in "abc"]
+        assert _missing(cells) == [cells[i] for i in missing]
     table = in_tmp / "results" / "adhoc" / "runs.csv"
     table.parent.mkdir(parents=True)
     table.write_text(f"id,probe\n{identity(job, None)},\n")
-    assert _missing(cells) == [0, 2]
+    assert _missing(cells) == [cells[0], cells[2]]
     table.write_text(f"id,probe\n{identity(job, None)},decay\n")
     assert _missing(cells) == []
 

@@ -124,3 +124,17 @@ def test_a_failure_says_in_which_job_it_was(in_tmp, monkeypatch):
     Path("a/failed.json").write_text("[")
     assert RunFolder(Path("a")).failure() == "failed.json is damaged"
     assert RunFolder(Path("a")).failed_in() is None
+
+
+def test_run_folders_may_lie_deeper_and_what_a_run_keeps_is_none(in_tmp):
+    sweep = Path("runs/toy")
+    write_runs(sweep / "adam", [run(id="a")])
+    write_runs(sweep, [run(id="b")])
+    (begun,) = (path.parent for path in (sweep / "adam").glob("*/result.json"))
+    (begun / "wandb" / "files").mkdir(parents=True)
+    (sweep / "adam" / "made-by-hydra").mkdir()
+    (sweep / ".sweep" / "x").mkdir(parents=True)
+    found = [one.path for one in run_folders(sweep)]
+    assert len(found) == 3
+    assert {begun, sweep / "adam" / "made-by-hydra"} < set(found)
+    assert finished_sweeps(Path("runs")) == {sweep}

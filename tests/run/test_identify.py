@@ -16,10 +16,10 @@ from experiments.record.identity import cell_name, identity
 from experiments.run import build, trainer
 from experiments.run.cell import run
 from experiments.run.identify import run_identity
-from experiments.sweep.compose import Cell
+from experiments.sweep.cell import Cell, name_of
 from experiments.tasks import cifar
 from experiments.tasks.cifar_files import load
-from tests.tiny_runs import build_config, composed, dying_at
+from tests.tiny_runs import build_config, composed, dying_at, run_config
 
 IMAGES = ("task=cifar10_small", "tracker=none", "progress=false", "task.train_size=40", "epochs=1",
           "batch_size=16", "model.width=4", "threads=1")  # fmt: skip
@@ -67,8 +67,9 @@ def reference(fake_cifar, tmp_path, monkeypatch):
     return fingerprint
 
 
-def plain(words):
-    return OmegaConf.to_container(composed(*words), resolve=True)
+def cell_of(config, sweep):
+    job = config.plain()
+    return Cell(job, sweep, name_of(job))
 
 
 def commit(row):
@@ -78,19 +79,20 @@ def commit(row):
 
 
 def test_data_of_the_committed_results_go_without_saying(fake_cifar, words, reference, in_tmp):
-    config = plain(words(fake_cifar))
-    assert run_identity(config) == identity(config, None)
+    config = run_config(*words(fake_cifar))
+    assert run_identity(config) == identity(config.plain(), None)
     assert run(composed(*words(fake_cifar)), in_tmp / "a")["data"] is None
 
 
 def test_other_data_are_another_run_in_another_folder_and_recorded(
     fake_cifar, other_order, words, reference, in_tmp
 ):
-    configs = [plain(words(folder)) for folder in (fake_cifar, other_order)]
+    configs = [run_config(*words(folder)) for folder in (fake_cifar, other_order)]
     ids = [run_identity(config) for config in configs]
     assert ids[0] != ids[1]
-    folders = [Cell((), config, in_tmp).folder for config in configs]
-    assert [f.name for f in folders] == [cell_name(c, i) for c, i in zip(configs, ids, strict=True)]
+    folders = [cell_of(config, in_tmp).folder for config in configs]
+    names = [cell_name(c.plain(), i) for c, i in zip(configs, ids, strict=True)]
+    assert [folder.name for folder in folders] == names
     assert folders[0] != folders[1]
     row = run(composed(*words(other_order)), in_tmp / "b")
     assert row["id"] == ids[1]
@@ -131,8 +133,9 @@ def test_a_sweep_says_once_that_committed_rows_are_of_other_data(
     commit(run(composed(*words(fake_cifar)), in_tmp / "a"))
     for data, missing in ((fake_cifar, [1]), (other_order, [0, 1])):
         caplog.clear()
-        jobs = [plain(words(data, *more)) for more in ((), ("lr=0.5",))]
-        assert _missing([Cell((), job, in_tmp / "runs") for job in jobs]) == missing
+        configs = [run_config(*words(data, *more)) for more in ((), ("lr=0.5",))]
+        cells = [cell_of(config, in_tmp / "runs") for config in configs]
+        assert _missing(cells) == [cells[i] for i in missing]
         assert caplog.text.count("other data") == (data == other_order)
     assert "1 of 2 cells, as here: results/adhoc/runs.csv has this run on other" in caplog.text
 
@@ -150,13 +153,14 @@ def test_without_data_a_run_says_so_and_its_folder_has_a_name(words, in_tmp, mon
         raise OSError("no route")
 
     monkeypatch.setattr("torchvision.datasets.utils._urlretrieve", no_network)
-    config = plain(words(in_tmp / "nothing"))
-    folder = Cell((), config, in_tmp).folder
-    assert folder.name == cell_name(config, identity(config, None))
+    config = run_config(*words(in_tmp / "nothing"))
+    plain = config.plain()
+    folder = cell_of(config, in_tmp).folder
+    assert folder.name == cell_name(plain, identity(plain, None))
     with pytest.raises(UserError, match="no CIFAR-10 in"):
         run(composed(*words(in_tmp / "nothing")), folder)
     assert not folder.exists()
-    commit({"id": identity(config, None)})
+    commit({"id": identity(plain, None)})
     assert run(composed(*words(in_tmp / "nothing")), folder)["test_error"] == "12.5"
     with pytest.raises(UserError, match="no CIFAR-10 in"):
         run(composed(*words(in_tmp / "nothing", "seed=1")), folder)
@@ -165,14 +169,14 @@ def test_without_data_a_run_says_so_and_its_folder_has_a_name(words, in_tmp, mon
 @pytest.mark.parametrize("task", ["task=modular", "task=modular_divide"])
 def test_generated_data_go_without_saying(task):
     config = build_config(task)
-    assert run_identity(config) == identity(config, None)
+    assert run_identity(config) == identity(config.plain(), None)
 
 
 def test_data_of_a_task_that_names_no_reference_are_always_part_of_the_run(monkeypatch):
     config = build_config()
     task = build.whole_task(config)
     monkeypatch.setattr(build, "whole_task", lambda config: replace(task, reference=None))
-    assert run_identity(config) == identity(config, task.fingerprint)
+    assert run_identity(config) == identity(config.plain(), task.fingerprint)
 
 
 def killed(words, folder, monkeypatch):
@@ -184,7 +188,7 @@ def test_a_checkpoint_that_holds_a_hash_of_the_files_goes_on(
     fake_cifar, words, reference, in_tmp, monkeypatch
 ):
     words = words(fake_cifar, "checkpoint_every=1e-9")
-    files_hash = build.whole_task(plain(words)).files_hash
+    files_hash = build.whole_task(run_config(*words)).files_hash
     original = build.build_task
     with monkeypatch.context() as patched:  # as it was written before there were fingerprints
         patched.setattr(
@@ -206,7 +210,7 @@ def test_a_checkpoint_that_holds_a_hash_of_the_files_goes_on(
 def test_a_checkpoint_of_other_data_is_refused(fake_cifar, other_order, words, in_tmp, monkeypatch):
     words_of = words
     words = words_of(fake_cifar, "checkpoint_every=1e-9")
-    task = build.build_task(plain(words_of(other_order)))
+    task = build.build_task(run_config(*words_of(other_order)))
     with monkeypatch.context() as patched:
         patched.setattr(build, "build_task", lambda config: task)
         killed(words, in_tmp / "a", monkeypatch)
@@ -215,8 +219,8 @@ def test_a_checkpoint_of_other_data_is_refused(fake_cifar, other_order, words, i
 
 
 def test_a_configuration_that_is_wrong_still_gets_a_folder_name():
-    config = build_config()
-    config["task"]["modulus"] = "seven"
-    assert Cell((), config, Path("runs")).folder.name.startswith("adamw-lr=")
+    job = build_config().plain()
+    job["task"]["modulus"] = "seven"
+    assert name_of(job).startswith("adamw-lr=")
     with pytest.raises(UserError):
-        run(OmegaConf.create(config), Path("runs/x"))
+        run(OmegaConf.create(job), Path("runs/x"))

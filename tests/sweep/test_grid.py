@@ -1,24 +1,19 @@
-"""Which cells a sweep has, and that composing many is the same as composing each."""
+"""Which cells a sweep has."""
 
 import shutil
 
 import pytest
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import create_config_search_path
-from hydra.types import RunMode
 
 from experiments.errors import UserError
-from experiments.record.identity import cell_name
-from experiments.run.schema import register
-from experiments.sweep import compose, grid
+from experiments.sweep import grid
 
 GRIDS = [{"optim": "adam", "wd": "1e-6,1e-4"}, {"optim": "adamw,torch_adamw", "wd": "1e-3"}]
 
 
 def cells(arguments=(), params=None, grids=GRIDS):
     shared = {"seed": "range(2)"} if params is None else params
-    return [dict(word.split("=") for word in cell)
-            for cell in grid.combinations(shared, grids, list(arguments))]  # fmt: skip
+    found = grid.combinations(grid.loader(), shared, grids, list(arguments))
+    return [dict(word.lstrip("+").split("=") for word in cell) for cell in found]
 
 
 def test_the_cells_are_the_union_of_the_products():
@@ -70,43 +65,6 @@ def test_an_interval_is_refused():
         cells(["lr=interval(0,1)"])
 
 
-def loader():
-    return ConfigLoaderImpl(config_search_path=create_config_search_path(str(grid.CONFIGS)))
-
-
-def test_composing_many_cells_gives_what_hydra_composes_for_each(fake_cifar, tmp_path):
-    register()
-    compose.register_resolvers()
-    images = [f"data_dir={fake_cifar}", f"cache_dir={tmp_path / 'cache'}", "task.train_size=40"]
-    jobs = [
-        ["optim=adam", "lr=0.01", "wd=0"],
-        ["optim=adam", "lr=0.1", "wd=1e-3", "task.modulus=31"],
-        ["optim=sgd", "lr=0.1", "optim.momentum=0.5", "betas=[0.8,0.9]"],
-        ["task=cifar10_small", "optim=adamw", "name=x.y", *images],
-        ["task=cifar10_small", "lr=0.1", "wd=1", "seed=3", *images],
-        ["lr=0.1", "wd=1", "seed=3", "task.modulus=53", "betas=[0.8,0.9]"],
-        ["lr=0.1", "wd=1", "seed=4", "task.modulus=53", "runs_dir=elsewhere"],
-        ["lr=0.1", "wd=1", "seed=4", "optim.eps=1e-6", "threads=null", "precision=bf16"],
-    ]
-    for words, cell in zip(jobs, compose.compose(loader(), jobs), strict=True):
-        whole = loader().load_configuration("train", words, run_mode=RunMode.MULTIRUN)
-        assert cell.job == compose.plain(whole)
-        assert str(cell.folder) == f"{whole.hydra.sweep.dir}/{whole.hydra.sweep.subdir}"
-
-
-def test_a_cell_keeps_to_the_runs_folder_whatever_its_values():
-    config = grid.default("optim=adam").copy()
-    job = compose.plain(config)
-    for name in ("../../etc", "/absolute", "line\nbreak", "é" * 300, "a b;rm"):
-        job["optim"]["name"] = name
-        cell = cell_name(job, "0123456789abcdef")
-        assert set(cell) <= set(
-            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.=_+-"
-        )
-        assert "/" not in cell
-        assert len(cell) < 120
-
-
 def test_the_plan_of_a_preset_has_typed_values():
     plan = grid.planned("modular")
     assert all(isinstance(cell["lr"], float) and isinstance(cell["seed"], int) for cell in plan)
@@ -127,3 +85,91 @@ def test_an_axis_of_some_grids_has_its_default_in_the_others(tmp_path, monkeypat
     plain = {"schedule": "cosine", "schedule.t_0": None, "decay": "raw", "lr": 1e-3, "wd": 1e-3}
     assert first == plain | {"optim": "adam", "seed": 0}
     assert (last["schedule.t_0"], last["decay"], last["lr"]) == (20, "normalized", 0.2)
+
+
+def words_of(*arguments):
+    """Return the cells that a command line has, as what sets them apart and what they run."""
+    found = grid.cells(grid.loader(), grid.default(), arguments)
+    return [(cell.overrides, cell.job) for cell in found]
+
+
+@pytest.mark.parametrize(
+    ("typed", "values"),
+    [
+        ("range(0.1,0.4,0.1)", [0.1, 0.2, 0.3]),
+        ("range(0.7,1,0.1)", [0.7, 0.8, 0.9]),
+        ("range(0.3,0,-0.1)", [0.3, 0.2, 0.1]),
+        ("sort(range(0.1,0.4,0.1),reverse=true)", [0.3, 0.2, 0.1]),
+        ("sort(range(0.3,0,-0.1))", [0.1, 0.2, 0.3]),
+        ("range(1e-3,4e-3,1e-3)", [0.001, 0.002, 0.003]),
+        ("float(range(1,3))", [1.0, 2.0]),
+        ("sort(0.3,0.1)", [0.1, 0.3]),
+    ],
+)
+def test_a_range_has_the_numbers_that_one_would_type(typed, values):
+    found = grid.combinations(grid.loader(), {}, [], [f"lr={typed}"])
+    assert [float(word.removeprefix("lr=")) for (word,) in found] == values
+    shared = grid.combinations(grid.loader(), {"lr": typed}, [], [])
+    assert shared == found == grid.combinations(grid.loader(), {}, [{"lr": typed}], [])
+
+
+def test_a_shuffled_range_has_the_same_numbers():
+    found = grid.combinations(grid.loader(), {}, [], ["lr=shuffle(range(0.1,0.9,0.1))"])
+    assert sorted(found) == [(f"lr={i / 10}",) for i in range(1, 9)]
+
+
+@pytest.mark.parametrize("typed", ["range(0,1,0)", "range(0,inf)", "range(3,1)", "glob(zzz*)"])
+def test_an_axis_without_values_or_end_is_refused(typed):
+    with pytest.raises(UserError, match="no end|stands for no value"):
+        grid.combinations(grid.loader(), {}, [], [f"optim={typed}"])
+
+
+def test_glob_chooses_among_the_entries_of_a_group_typed_or_in_a_preset():
+    def names(*axes):
+        return [word for (word,) in grid.combinations(grid.loader(), *axes)]
+
+    adams = ["optim=adam", "optim=adam_l2_m", "optim=adam_l2_v", "optim=adam_preconditioned"]
+    assert names({}, [], ["optim=glob(adam*,exclude=adamw)"]) == adams
+    assert names({"optim": "glob([adam,sgd])"}, [], []) == ["optim=adam", "optim=sgd"]
+    assert names({}, [{"optim": "glob(sgd*)"}], []) == ["optim=sgd", "optim=sgdw"]
+
+
+def test_values_of_another_kind_are_other_values():
+    assert len(cells(["x=1,true,'1'"], params={}, grids=[])) == 3
+    assert cells(["name='007'"], params={}, grids=[]) == [{"name": "'007'"}]
+
+
+def test_a_cell_that_is_written_twice_runs_once():
+    found = words_of("lr=1e-3,2e-3", "wd=${lr},1e-3")
+    assert [(job["lr"], job["wd"]) for _, job in found] == [
+        (0.001, 0.001), (0.002, 0.002), (0.002, 0.001),
+    ]  # fmt: skip
+
+
+def test_two_cells_that_would_share_a_folder_are_named():
+    config = grid.default("hydra.sweep.subdir=${optim.name}_${seed}")
+    with pytest.raises(UserError) as refused:
+        grid.cells(grid.loader(), config, ["optim=adam,sgd", "lr=1e-3,2e-3"])
+    said = "lr=0.001 and lr=0.002 would share the run folder runs/adhoc/adam_0; let "
+    assert str(refused.value).startswith(said)
+    with pytest.raises(UserError, match="threads=1 and threads=2 are one run"):
+        grid.cells(grid.loader(), grid.default(), ["threads=1,2"])
+
+
+def test_an_axis_of_a_preset_may_be_given_by_another(tmp_path, monkeypatch):
+    configs = tmp_path / "configs"
+    shutil.copytree(grid.CONFIGS, configs)
+    (configs / "experiment" / "linked.yaml").write_text(
+        "# @package _global_\nname: linked\nseed: 7\nhydra:\n  sweeper:\n    params:\n"
+        "      lr: 1e-3,2e-3\n      wd: ${lr}\n      epochs: ${seed}\n"
+        "    grids:\n      - batch_size: 8,16\n        warmup_epochs: ${batch_size}\n"
+    )
+    monkeypatch.setattr(grid, "CONFIGS", configs)
+    expected = [
+        {"lr": lr, "wd": lr, "epochs": 7, "batch_size": size, "warmup_epochs": size}
+        for lr in (0.001, 0.002) for size in (8, 16)
+    ]  # fmt: skip
+    assert [{key: job[key] for key in expected[0]} for job in grid.jobs("linked")] == expected
+    assert grid.planned("linked") == expected
+    epochs = [job["epochs"] for job in grid.jobs("linked", "seed=1,2", "batch_size=8")]
+    assert epochs == [1, 2, 1, 2]

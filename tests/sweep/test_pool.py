@@ -12,6 +12,7 @@ from pebble import ProcessPool
 
 from experiments.errors import UserError
 from experiments.interrupt import Interrupted
+from experiments.sweep.cell import Cell
 from experiments.sweep.pool import run_cells
 from experiments.sweep.slots import slots
 from tests.sweep.naps import nap
@@ -19,7 +20,7 @@ from tests.tiny_runs import build_config
 
 
 def cells(folder, count=1):
-    return [(build_config(f"seed={seed}"), folder / str(seed)) for seed in range(count)]
+    return [Cell(build_config(f"seed={seed}").plain(), folder, str(seed)) for seed in range(count)]
 
 
 def test_processes_that_do_not_start_are_a_clear_error(tmp_path, monkeypatch):
@@ -66,14 +67,14 @@ def test_no_device_has_more_cells_at_a_time_than_slots(tmp_path, monkeypatch):
         return future
 
     monkeypatch.setattr(ProcessPool, "schedule", count)
-    work = [(build_config(f"seed={seed}"), tmp_path) for seed in range(8)]
+    work = [Cell(build_config(f"seed={seed}").plain(), tmp_path, str(seed)) for seed in range(8)]
     outcomes = list(run_cells(work, slots=["cuda:0", "cuda:1"], grace=1))
     assert sorted(outcome.index for outcome in outcomes) == list(range(8))
     assert {device for _, device in running} == {"cuda:0", "cuda:1"}
 
 
 @pytest.mark.parametrize(
-    ("device", "jobs", "gpus", "places"),
+    ("device", "jobs", "gpus", "devices"),
     [
         ("auto", "auto", 2, ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]),
         ("cuda", 3, 2, ["cuda:0", "cuda:1", "cuda:0"]),
@@ -82,6 +83,15 @@ def test_no_device_has_more_cells_at_a_time_than_slots(tmp_path, monkeypatch):
         ("auto", 3, 0, ["auto", "auto", "auto"]),
     ],
 )
-def test_every_place_has_a_device(device, jobs, gpus, places, monkeypatch):
+def test_every_process_has_a_device(device, jobs, gpus, devices, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
-    assert slots(device, jobs, jobs_per_gpu=2) == places
+    assert slots(device, jobs, jobs_per_gpu=2) == devices
+
+
+def test_without_gpus_there_is_a_process_for_each_core_that_may_be_used(monkeypatch):
+    monkeypatch.setattr("loky.cpu_count", lambda: 3)  # knows the quota of a container, too
+    assert slots("cpu", "auto", jobs_per_gpu=2) == ["cpu"] * 3
+    monkeypatch.undo()
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
+    assert slots("cpu", "auto", jobs_per_gpu=2) == ["cpu"]

@@ -13,7 +13,6 @@ from experiments import interrupt
 from experiments.interrupt import Interrupted
 from experiments.record import provenance
 from experiments.record.folder import is_done
-from experiments.run.schema import RunConfig
 from experiments.sweep import pool
 from experiments.sweep.slots import slots
 from experiments.sweep.slurm import squeue, submission
@@ -29,8 +28,8 @@ class Shard:
 
     Attributes:
         folder: The submission's.
-        place: In the array.
-        shard: First and one past the last cell.
+        index: Of this job in the array.
+        cells: Index of the first cell in the submission, and one past the last.
         jobs: Cells side by side.
         jobs_per_gpu: Cells that share a GPU.
         grace: Seconds that cells have to save when the job is asked to stop.
@@ -38,8 +37,8 @@ class Shard:
     """
 
     folder: Path
-    place: int
-    shard: tuple[int, int]
+    index: int
+    cells: tuple[int, int]
     jobs: int
     jobs_per_gpu: int
     grace: float
@@ -62,27 +61,27 @@ class Shard:
         self._compare_code()
         run_ids = submission.plan(self.folder.parents[1])
         cells = [
-            (config, path)
-            for config, path in submission.cells_of(self.folder, self.shard)
-            if path.name not in run_ids
-            or not is_done(path, run_ids[path.name], config["probe"]["name"])
+            cell
+            for cell in submission.cells_of(self.folder, self.cells)
+            if cell.name not in run_ids
+            or not is_done(cell.folder, run_ids[cell.name], cell.config.probe.name)
         ]
         if not cells:
             return
-        log.info("%d of %d cells to run", len(cells), self.shard[1] - self.shard[0])
-        work = [(RunConfig.from_plain(config), folder) for config, folder in cells]
-        places = slots(work[0][0].device, self.jobs, self.jobs_per_gpu)
-        for outcome in pool.run_cells(work, places, self.grace):
+        log.info("%d of %d cells to run", len(cells), self.cells[1] - self.cells[0])
+        devices = slots(cells[0].config.device, self.jobs, self.jobs_per_gpu)
+        progress = pool.progress_of(cells)
+        for outcome in pool.run_cells(cells, devices, self.grace, progress):
             said = outcome.failure or "ended"
             log.log(logging.ERROR if outcome.failure else logging.INFO, "%s: %s",
-                    cells[outcome.index][1], said)  # fmt: skip
+                    cells[outcome.index].folder, said)  # fmt: skip
 
     def _compare_code(self) -> None:
         """Say so if the code is not what it was at submission."""
         submitted = submission.load(self.folder)
         if provenance.sources() == submitted.sources:
             return
-        said = f"job {self.place} runs on other code (commit {provenance.commit()}) than was"
+        said = f"job {self.index} runs on other code (commit {provenance.commit()}) than was"
         said += f" submitted (commit {submitted.commit})"
         log.warning(said)
         with (self.folder / OTHER_CODE).open("a") as file:

@@ -21,15 +21,15 @@ class Unreachable(Exception):
 
 
 @dataclass(frozen=True)
-class Task:
+class SlurmTask:
     """One element of an array, or a job that is none.
 
     Attributes:
         name: The job's name.
-        index: Its place in the array; 0 for a job that is none.
+        index: Of the job in its array; 0 for a job that is none.
         job: What Slurm calls it, ``1234_5`` or ``1234``.
-        state: Slurm's word for its state.
-        reason: Why it waits, in Slurm's word.
+        state: Slurm's word for it.
+        reason: Slurm's word for why it waits.
     """
 
     name: str
@@ -40,24 +40,25 @@ class Task:
 
     @property
     def active(self) -> bool:
+        """Whether the job waits or runs, and has not ended."""
         return self.state in ACTIVE
 
 
-def tasks() -> dict[tuple[str, int], Task]:
-    """Return this user's jobs by name and place, those that ended a moment ago included.
+def tasks() -> dict[tuple[str, int], SlurmTask]:
+    """Return this user's jobs by name and index, with those that Slurm has not forgotten yet.
 
     Raises:
         Unreachable: There is no answer.
     """
     words = ["--me", "--noheader", "--array", "--states=all"]
-    found: dict[tuple[str, int], Task] = {}
+    found: dict[tuple[str, int], SlurmTask] = {}
     for line in _ask("squeue", *words, "--format=%j|%F|%K|%T|%r").splitlines():
         if line.count("|") < 4:
             continue
-        name, job, place, state, reason = line.rsplit("|", 4)
-        index = int(place) if place.isdigit() else 0
-        job = f"{job}_{place}" if place.isdigit() else job
-        task = Task(name, index, job, state, reason)
+        name, job, index_text, state, reason = line.rsplit("|", 4)
+        index = int(index_text) if index_text.isdigit() else 0
+        job = f"{job}_{index_text}" if index_text.isdigit() else job
+        task = SlurmTask(name, index, job, state, reason)
         if not (known := found.get((name, index))) or task.active or not known.active:
             found[name, index] = task
     return found

@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from experiments.record.files import write_atomically
 from experiments.record.folder import RunFolder
-from experiments.sweep.slurm.squeue import Task
+from experiments.sweep.cell import Cell
+from experiments.sweep.slurm.squeue import SlurmTask
 
 FOLDER = ".sweep"
 
@@ -50,17 +50,17 @@ class Submission:
         values = {key: value for key, value in asdict(self).items() if key != "folder"}
         write_atomically(self.folder / "submission.json", json.dumps(values).encode())
 
-    def placed(self) -> Iterator[tuple[str, int]]:
-        """Yield every cell with the place of its job in the array."""
-        for place, (first, end) in enumerate(self.shards):
+    def indexed(self) -> Iterator[tuple[str, int]]:
+        """Yield the name of every cell with the index of its job in the array."""
+        for index, (first, end) in enumerate(self.shards):
             for cell in self.cells[first:end]:
-                yield cell, place
+                yield cell, index
 
 
 def prepare(
     sweep: Path,
     experiment: str,
-    cells: Sequence[tuple[Mapping[str, Any], Path]],
+    cells: Sequence[Cell],
     cells_per_job: int,
     code: tuple[str, str],
 ) -> Submission:
@@ -69,7 +69,7 @@ def prepare(
     Args:
         sweep: The folder of the run folders.
         experiment: For the name of the jobs.
-        cells: Configurations and run folders.
+        cells: What its jobs are to run.
         cells_per_job: How many a job runs.
         code: Commit and hash of the sources.
     """
@@ -77,13 +77,16 @@ def prepare(
     folder = (sweep / FOLDER / label).absolute()
     folder.mkdir(parents=True)
     lines = (
-        json.dumps({"folder": str(path), "config": config}, separators=(",", ":")) + "\n"
-        for config, path in cells
+        json.dumps(
+            {"sweep": str(cell.sweep), "name": cell.name, "config": cell.job}, separators=(",", ":")
+        )
+        + "\n"
+        for cell in cells
     )
     write_atomically(folder / "cells.jsonl", "".join(lines).encode())
     starts = range(0, len(cells), cells_per_job)
     shards = [(first, min(first + cells_per_job, len(cells))) for first in starts]
-    names = [path.name for _, path in cells]
+    names = [cell.name for cell in cells]
     submission = Submission(folder, f"{experiment}-{label}", names, shards, *code)
     submission.save()
     return submission
@@ -109,22 +112,22 @@ def submissions(sweep: Path) -> list[Submission]:
     return sorted((load(file.parent) for file in files), key=lambda s: int(s.job or 0))
 
 
-def cells_of(folder: Path, shard: tuple[int, int]) -> list[tuple[dict[str, Any], Path]]:
-    """Return the configurations and run folders that one job is to run."""
+def cells_of(folder: Path, shard: tuple[int, int]) -> list[Cell]:
+    """Return the cells that one job is to run."""
     with (folder / "cells.jsonl").open() as lines:
         found = [json.loads(line) for line in islice(lines, *shard)]
-    return [(cell["config"], Path(cell["folder"])) for cell in found]
+    return [Cell(cell["config"], Path(cell["sweep"]), cell["name"]) for cell in found]
 
 
-def in_queue(sweep: Path, tasks: Mapping[tuple[str, int], Task]) -> dict[str, Task]:
+def in_queue(sweep: Path, tasks: Mapping[tuple[str, int], SlurmTask]) -> dict[str, SlurmTask]:
     """Return the cells that a job of the queue runs or will run, with that job.
 
     A cell that has failed in a job does not wait for that job any more.
     """
     found = {}
     for submission in submissions(sweep):
-        for cell, place in submission.placed():
-            task = tasks.get((submission.name, place))
+        for cell, index in submission.indexed():
+            task = tasks.get((submission.name, index))
             if task and task.active and RunFolder(sweep / cell).failed_in() != task.job:
                 found[cell] = task
     return found
@@ -136,7 +139,7 @@ def plan(sweep: Path) -> dict[str, str]:
         lines = (sweep / FOLDER / "plan.txt").read_text().splitlines()
     except FileNotFoundError:
         return {}
-    return dict(line.split(" ", 1) for line in lines)
+    return dict(line.rsplit(" ", 1) for line in lines)
 
 
 def add_to_plan(sweep: Path, cells: Iterable[tuple[str, str]]) -> None:

@@ -229,7 +229,7 @@ def test_a_job_that_starts_on_other_code_says_so(lab):
         lab.node.ask("scontrol", "update", "PartitionName=main", "State=UP")
         lab.remove("slow")
     lab.until_idle()
-    command = ["analyze.py", "experiment=code", "status=true"]
+    command = ["analyze.py", "command=status", "experiment=code"]
     root = Path(__file__).parents[3]
     said = subprocess.run(
         [sys.executable, str(root / command[0]), *command[1:]], cwd=lab.folder, env=lab.environment,

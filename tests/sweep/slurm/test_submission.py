@@ -10,8 +10,9 @@ import pytest
 from experiments.errors import UserError
 from experiments.record.folder import write_failure
 from experiments.record.lock import Lock
+from experiments.sweep.cell import Cell
 from experiments.sweep.slurm import squeue, submission
-from experiments.sweep.slurm.squeue import Task
+from experiments.sweep.slurm.squeue import SlurmTask
 from experiments.sweep.status import status, status_of, text
 from tests.report.report_data import run
 
@@ -20,8 +21,8 @@ CODE = ("abc123", "f" * 16)
 
 def prepared(count=5, per_job=2):
     sweep = Path("runs/x")
-    cells = [({"seed": i, "lr": 1e-3}, sweep / f"cell-{i}") for i in range(count)]
-    submission.add_to_plan(sweep, [(path.name, f"id{i}") for i, (_, path) in enumerate(cells)])
+    cells = [Cell({"seed": i, "lr": 1e-3}, sweep, f"cell-{i}") for i in range(count)]
+    submission.add_to_plan(sweep, [(cell.name, f"id{i}") for i, cell in enumerate(cells)])
     return sweep, submission.submitted(submission.prepare(sweep, "x", cells, per_job, CODE), "17")
 
 
@@ -31,7 +32,7 @@ def test_a_submission_gives_every_cell_to_one_job_and_its_configuration_as_it_wa
     (again,) = submission.submissions(sweep)
     assert again == made
     found = [cell for shard in made.shards for cell in submission.cells_of(made.folder, shard)]
-    assert found == [({"seed": i, "lr": 1e-3}, sweep / f"cell-{i}") for i in range(5)]
+    assert found == [Cell({"seed": i, "lr": 1e-3}, sweep, f"cell-{i}") for i in range(5)]
 
 
 def test_a_plan_grows_and_forgets_nothing(in_tmp):
@@ -95,14 +96,25 @@ def test_the_state_of_every_cell_is_told_from_its_folder_and_the_queue(fake_queu
     assert f"missing: cell-6: {ended}" in told
 
 
+def test_cells_below_folders_of_their_own_are_told_by_their_path(fake_queue):
+    sweep = Path("runs/x")
+    submission.add_to_plan(sweep, [("adam/a b", "id0"), ("sgd/c", "id1")])
+    assert submission.plan(sweep) == {"adam/a b": "id0", "sgd/c": "id1"}
+    failure = sweep / "sgd" / "c"
+    write_failure(failure, "ValueError: no")
+    (sweep / "adam" / "d").mkdir(parents=True)
+    told = {cell.name: cell.state for cell in status("x", "runs", "results")}
+    assert told == {"adam/a b": "missing", "sgd/c": "failed", "adam/d": "missing"}
+
+
 def test_a_cell_that_failed_in_a_job_does_not_wait_for_that_job(fake_queue, monkeypatch):
     sweep, made = prepared(2, 2)
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "17")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
     write_failure(sweep / "cell-0", "ValueError: no")
-    running = {(made.name, 0): Task(made.name, 0, "17_0", "RUNNING", "None")}
+    running = {(made.name, 0): SlurmTask(made.name, 0, "17_0", "RUNNING", "None")}
     assert set(submission.in_queue(sweep, running)) == {"cell-1"}
-    requeued = {(made.name, 0): Task(made.name, 0, "18_0", "PENDING", "None")}
+    requeued = {(made.name, 0): SlurmTask(made.name, 0, "18_0", "PENDING", "None")}
     assert set(submission.in_queue(sweep, requeued)) == {"cell-0", "cell-1"}
 
 

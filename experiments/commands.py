@@ -1,0 +1,115 @@
+"""What analyze.py can be asked to do; each command is a function of the keys that it reads."""
+
+import shlex
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.errors import UserError
+
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Command:
+    """One thing that analyze.py does.
+
+    Attributes:
+        run: Takes the configuration and the keys that were typed; returns what is printed.
+        keys: Those of ``configs/analyze`` that it reads; None for all.
+    """
+
+    run: Callable[[Options, Collection[str]], str]
+    keys: tuple[str, ...] | None
+
+
+def run(options: Options, typed: Collection[str]) -> str:
+    """Do what is asked for and return what a person is to read.
+
+    Args:
+        options: Every key of ``configs/analyze``, resolved.
+        typed: The keys that were given on the command line.
+
+    Raises:
+        UserError: There is no such command, or it reads no key that was typed, or it cannot be
+            done.
+    """
+    name = str(options["command"])
+    command = COMMANDS.get(name)
+    if command is None:
+        raise UserError(f"command must be one of {', '.join(COMMANDS)}, got {name}")
+    if command.keys is not None:
+        for key in sorted(set(typed) - {"command", *command.keys}):
+            raise UserError(f"command={name} reads no {key}; it reads {', '.join(command.keys)}")
+    rest = {key: value for key, value in options.items() if key != "command"}
+    return command.run(rest, set(typed) - {"command"})
+
+
+def current_form(words: Sequence[str]) -> list[str]:
+    """Return a command line in today's words, and say so on stderr if it was in those of before."""
+    if any(word.startswith("command=") for word in words):
+        return list(words)
+    kept = [word for word in words if word not in WITHOUT_EFFECT]
+    now = [BEFORE.get(word, word) for word in kept]
+    if now != kept:
+        sys.stderr.write(f"now: python analyze.py {shlex.join(now)}\n")
+    return now
+
+
+def _report(options: Options, typed: Collection[str]) -> str:
+    from experiments.report.pages.request import report
+    from experiments.sweep.grid import analysis, planned
+
+    preset = analysis(options["experiment"], options["runs_dir"])
+    return report(options, planned(options["experiment"]), preset, typed)
+
+
+def _status(options: Options, typed: Collection[str]) -> str:
+    from experiments.sweep.status import status_of
+
+    return status_of(options)
+
+
+def _cost(options: Options, typed: Collection[str]) -> str:
+    from experiments.sweep.cost import report  # trains for some seconds
+
+    return report(options["experiment"])
+
+
+def _verdict(options: Options, typed: Collection[str]) -> str:
+    from experiments.report.pages.verdict import report
+
+    return report(Path(options["results_dir"]))
+
+
+def _why(options: Options, typed: Collection[str]) -> str:
+    from experiments.report.pages.why import report
+
+    return report(Path(options["runs_dir"]), Path(options["results_dir"]))
+
+
+def _propositions(options: Options, typed: Collection[str]) -> str:
+    from experiments.propositions import report  # computes with torch
+
+    return report(Path(options["results_dir"]))
+
+
+COMMANDS = {
+    "report": Command(_report, None),
+    "status": Command(_status, ("experiment", "runs_dir", "results_dir")),
+    "cost": Command(_cost, ("experiment",)),
+    "verdict": Command(_verdict, ("results_dir",)),
+    "why": Command(_why, ("runs_dir", "results_dir")),
+    "propositions": Command(_propositions, ("results_dir",)),
+}
+#: What was typed before there was ``command`` -> what is typed now.
+BEFORE = {
+    "status=true": "command=status",
+    "cost=true": "command=cost",
+    "experiment=verdict": "command=verdict",
+    "experiment=why": "command=why",
+    "experiment=propositions": "command=propositions",
+}
+WITHOUT_EFFECT = ("status=false", "cost=false")

@@ -1,0 +1,74 @@
+"""One combination of a sweep."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from experiments.errors import UserError
+from experiments.record.identity import cell_name, identity
+from experiments.run.schema import RunConfig
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a sweep: what to run, and where.
+
+    Attributes:
+        job: Its configuration without Hydra's part, resolved to plain values; cells share parts
+            of it, which nobody may change.
+        sweep: The folder of the sweep, ``hydra.sweep.dir``.
+        name: Its run folder below that, ``hydra.sweep.subdir``; unique in the sweep.
+        overrides: What sets it apart, as ``key=value``.
+    """
+
+    job: dict[str, Any]
+    sweep: Path
+    name: str
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Its run folder."""
+        return self.sweep / self.name
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """Its configuration, typed."""
+        return RunConfig.from_plain(self.job)
+
+    @cached_property
+    def run_id(self) -> str:
+        """Its identity, for which the data are read.
+
+        Raises:
+            UserError: The task cannot be made, for example because its data are not there.
+        """
+        from experiments.run.identify import run_identity  # brings torch in
+
+        return run_identity(self.config)
+
+
+def name_of(job: Mapping[str, Any]) -> str:
+    """Return the name of a run's folder, which holds digits of its identity.
+
+    Args:
+        job: The run's configuration, as plain values.
+    """
+    from experiments.run.identify import run_identity
+
+    try:
+        run_id = run_identity(RunConfig.from_plain(job))
+    except (UserError, TypeError, ValueError):  # the run says what is wrong with its task
+        run_id = identity(job, None)
+    return cell_name(job, run_id)
+
+
+def short_names(cells: Sequence[Cell]) -> list[str]:
+    """Return what tells each cell from the others, in the words of its overrides."""
+    shared = set(cells[0].overrides).intersection(*(cell.overrides for cell in cells))
+    return [
+        " ".join(word for word in cell.overrides if word not in shared) or cell.name
+        for cell in cells
+    ]

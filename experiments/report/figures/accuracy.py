@@ -1,4 +1,4 @@
-"""Accuracy on training and test set over steps: a network knows by heart, then it generalizes."""
+"""Accuracy on training and test set over steps: a network learns the one, then the other."""
 
 from collections.abc import Sequence
 from functools import partial

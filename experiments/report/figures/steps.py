@@ -13,14 +13,14 @@ from experiments.report.data.text import short
 from experiments.report.figures import heatmap
 from experiments.report.figures.kinds import Page, Part, Picture, Section, kind
 from experiments.report.statistics.estimate import Estimate
-from experiments.report.statistics.grokking import BY_HEART, STEPS, StepsPanel, in_steps, rivals
+from experiments.report.statistics.grokking import LEARNED, STEPS, StepsPanel, in_steps, rivals
 from experiments.report.statistics.judge import by_sign
 
 EXPLAINED = """\
-A run is there at the first evaluation with at most {level:g} % test error; it knows the training
-set by heart at the first with at most {level:g} % training error. The threshold is the smallest wd
-whose runs are there within the budget of {budget} steps, the geometric mean over seeds, a run that
-never gets there counted as twice the budget; its slope is d log2 wd / d log2 lr, 0 if decoupled,
+A run generalizes at the first evaluation with at most {level:g} % test error; it has learned its
+training set at the first with at most {level:g} % training error. The threshold is the smallest wd
+at which runs generalize within the budget of {budget} steps, in the geometric mean over seeds; a
+run that never does counts as twice the budget. Its slope is d log2 wd / d log2 lr, 0 if decoupled,
 -1 if fully coupled. Brackets are 95 % bootstrap intervals over seeds ({samples} samples); the
 spacing of the grid is not in them."""
 
@@ -39,7 +39,10 @@ def part(page: Page) -> Part | None:
 def heatmaps(found: Sequence[StepsPanel], note: str = "") -> Figure:
     """Draw steps until a network generalizes, a row a task, on one logarithmic scale."""
     budget = max(one.budget for one in found)
-    low = min((one.there[STEPS].min() for one in found if len(one.there)), default=budget / 2)
+    low = min(
+        (one.generalizing[STEPS].min() for one in found if len(one.generalizing)),
+        default=budget / 2,
+    )
     shown = heatmap.Quantity(
         STEPS,
         LogNorm(low, budget),
@@ -60,11 +63,12 @@ def caption(found: Sequence[StepsPanel]) -> str:
 
 def section(found: Sequence[StepsPanel]) -> Section:
     """Return how soon each panel generalizes, and compare the thresholds of rivals."""
-    head = ["", "cells there", "fewest steps", "at lr", "wd", "by heart after", "threshold slope"]
+    head = ["", "cells that generalize", "fewest steps", "at lr", "wd"]
+    head += ["training set learned after", "threshold slope"]
     rows, data, verdicts = [head], [], []
     for one in found:
         name, slope = one.panel.name, one.measured.slope
-        counts = f"{len(one.there)} of {(one.panel.cells['n'] > 0).sum()}"
+        counts = f"{len(one.generalizing)} of {(one.panel.cells['n'] > 0).sum()}"
         rows.append([name, counts, *_fastest(one), slope.text()])
         data.append({"panel": name, "statistic": "threshold_slope"} | slope.row())
     for name, difference in rivals(found):
@@ -79,14 +83,14 @@ def section(found: Sequence[StepsPanel]) -> Section:
 
 
 def _fastest(one: StepsPanel) -> list[str]:
-    """Return the fewest steps of a panel's cells, where, and after how many all is by heart."""
-    if not len(one.there):
+    """Return a panel's fewest steps, where, and after how many the training set is learned."""
+    if not len(one.generalizing):
         return ["-"] * 4
-    best = one.there.sort_values(STEPS, kind="stable").iloc[0]
+    best = one.generalizing.sort_values(STEPS, kind="stable").iloc[0]
     own = one.panel.runs
     own = own[(own["status"] == FINISHED) & (own["lr"] == best["lr"]) & (own["wd"] == best["wd"])]
-    by_heart = 2.0 ** np.log2(own[BY_HEART]).mean()
-    return [f"{best[STEPS]:.0f}", short(best["lr"]), short(best["wd"]), f"{by_heart:.0f}"]
+    learned = 2.0 ** np.log2(own[LEARNED]).mean()
+    return [f"{best[STEPS]:.0f}", short(best["lr"]), short(best["wd"]), f"{learned:.0f}"]
 
 
 def _verdict(difference: Estimate) -> str:

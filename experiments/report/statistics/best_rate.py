@@ -13,7 +13,7 @@ import numpy as np
 
 from experiments.errors import UserError
 from experiments.report.data.surface import Surface
-from experiments.report.statistics.estimate import Estimate, drawn
+from experiments.report.statistics.estimate import Estimate, from_draws
 from experiments.report.statistics.measure import Measured, contrast
 
 WIDTH = "model.width"
@@ -35,14 +35,14 @@ def best_rate(table: Surface) -> Estimate:
             bend, tilt, _ = np.polyfit(near_x - x[at], near_y, 2)
             vertex = x[at] - tilt / (2 * bend) if bend > 0 else np.nan
             found[i] = vertex if near_x[0] <= vertex <= near_x[-1] else np.nan
-    return drawn(found, "the best lr is at the edge of the grid, or the fit has none")
+    return from_draws(found, "the best lr is at the edge of the grid, or the fit has none")
 
 
 def sensitivity(table: Surface) -> Estimate:
     """Return the mean over learning rates of the loss above the lowest."""
     errors = table.pessimistic[:, :, 0]
     with np.errstate(invalid="ignore"):  # infinite where all diverged
-        return drawn(errors.mean(1) - errors.min(1))
+        return from_draws(errors.mean(1) - errors.min(1))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.report.data.surface import Surface, surface
 from experiments.report.statistics import decoupling
-from experiments.report.statistics.estimate import Estimate, drawn, unidentified
+from experiments.report.statistics.estimate import Estimate, from_draws, unidentified
 from experiments.report.statistics.measure import Measured, contrast
 
 
@@ -23,7 +23,9 @@ def best_decay(s: Surface, tolerance: float = 2.0) -> Estimate:
     r = decoupling.rows(s, tolerance)
     used = r.fitted & ~r.edge
     with np.errstate(invalid="ignore"):
-        return drawn(np.where(used, r.log_x, 0).sum(1) / np.where(used.any(1), used.sum(1), np.nan))
+        return from_draws(
+            np.where(used, r.log_x, 0).sum(1) / np.where(used.any(1), used.sum(1), np.nan)
+        )
 
 
 def exponent(family: Sequence[Measured]) -> Estimate:

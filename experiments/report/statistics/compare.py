@@ -3,7 +3,7 @@
 import numpy as np
 
 from experiments.report.data.surface import Surface
-from experiments.report.statistics.estimate import Estimate, drawn
+from experiments.report.statistics.estimate import Estimate, from_draws
 
 
 def best_error(s: Surface) -> Estimate:
@@ -11,7 +11,7 @@ def best_error(s: Surface) -> Estimate:
 
     Cells that diverged or are only bounds are never the best.
     """
-    return drawn(s.known.min((1, 2), initial=np.inf), "no cell with a value")
+    return from_draws(s.known.min((1, 2), initial=np.inf), "no cell with a value")
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:

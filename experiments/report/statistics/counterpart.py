@@ -12,7 +12,7 @@ from experiments.record import tables
 from experiments.report.data.frames import frame
 from experiments.report.data.panels import Panel, panels, ranked
 from experiments.report.data.text import read_csv
-from experiments.report.statistics.estimate import Estimate, drawn, from_row, unidentified
+from experiments.report.statistics.estimate import Estimate, from_draws, from_row, unidentified
 from experiments.report.statistics.measure import Measured
 from experiments.report.statistics.resample import picks
 
@@ -157,8 +157,10 @@ def rank_correlation(ours: Measured, theirs: Panel) -> Estimate:
     if n < FEWEST:
         return unidentified(f"{n} cells match, fewer than {FEWEST}", n)
     errors = matched[["ours", "theirs"]].to_numpy(float)[picks(n, ours.settings.samples)]
-    found = drawn(spearman(errors[..., 0], errors[..., 1]), "all matching cells have one error")
-    return found.resolved(n, (-1.0, 1.0))
+    found = from_draws(
+        spearman(errors[..., 0], errors[..., 1]), "all matching cells have one error"
+    )
+    return found.with_interval(n, (-1.0, 1.0))
 
 
 def spearman(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.record.schema import FINISHED
-from experiments.report.statistics.estimate import Estimate, drawn, unidentified
+from experiments.report.statistics.estimate import Estimate, from_draws, unidentified
 from experiments.report.statistics.resample import pooled_cells
 
 
@@ -35,7 +35,7 @@ def effect(runs: pd.DataFrame, metric: str, samples: int) -> tuple[Estimate, flo
         return unidentified(reason, values.size), math.nan, math.nan
     cells = pooled_cells(values, samples)
     without, with_decay = (judged(cells[:, side]) for side in (~decayed, decayed))
-    found = drawn(with_decay - without).resolved(values.size)
+    found = from_draws(with_decay - without).with_interval(values.size)
     return found, float(without[0]), float(with_decay[0])
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.report.data.surface import Surface
-from experiments.report.statistics.estimate import Estimate, drawn
+from experiments.report.statistics.estimate import Estimate, from_draws
 
 #: Errors closer than this are equal: they come from counts or from two printed digits.
 TIE = 1e-9
@@ -85,7 +85,7 @@ def ridge_slope(s: Surface, tolerance: float = 2.0) -> Estimate:
     parts += [f"{flat} flat rows left out"] if flat else []
     parts += [f"{clipped} clipped rows left out"] if clipped else []
     reason = "" if np.isfinite(values[0]) else _why_no_ridge(n, flat, edge)
-    return drawn(values, reason, ", ".join(parts))
+    return from_draws(values, reason, ", ".join(parts))
 
 
 def ridge(s: Surface, tolerance: float = 2.0) -> pd.DataFrame:
@@ -121,7 +121,7 @@ def threshold_slope(s: Surface, level: float = 50.0) -> Estimate:
         parts += [f"{mask[0].sum()} switch {what} the grid"] if mask[0].any() else []
     parts += [f"{unsure[0].sum()} beside a missing cell"] if unsure[0].any() else []
     reason = "" if n >= 2 else f"{_rows(n)} with a switch inside the grid, where a slope needs two"
-    return drawn(values, reason, ", ".join(parts))
+    return from_draws(values, reason, ", ".join(parts))
 
 
 def threshold(s: Surface, level: float = 50.0) -> pd.DataFrame:
@@ -170,7 +170,7 @@ def top_correlation(s: Surface, count: int = 10) -> Estimate:
         )
     left = int((best & ~used)[0].sum())
     note = f"{used[0].sum()} cells" + (f", {left} at wd = 0 left out" if left else "")
-    return drawn(np.where(good, values, np.nan), reason, note)
+    return from_draws(np.where(good, values, np.nan), reason, note)
 
 
 def freezing_cost(s: Surface, tolerance: float = 2.0) -> Estimate:
@@ -199,7 +199,7 @@ def freezing_cost(s: Surface, tolerance: float = 2.0) -> Estimate:
     note = f"{n} of {len(s.lr)} rows" + (f", {absent} without the frozen cell" if absent else "")
     note += f"; a lower bound: in {loose} the frozen cell is clipped or diverged" if loose else ""
     reason = "" if np.isfinite(values[0]) else f"{_rows(n)} near the best, where a mean needs two"
-    return drawn(values, reason, note)
+    return from_draws(values, reason, note)
 
 
 def _rows(n: int) -> str:

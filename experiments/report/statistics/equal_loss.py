@@ -5,7 +5,7 @@ import pandas as pd
 
 from experiments.record.schema import FINISHED
 from experiments.report.data.panels import by_cell
-from experiments.report.statistics.estimate import Estimate, drawn, unidentified
+from experiments.report.statistics.estimate import Estimate, from_draws, unidentified
 from experiments.report.statistics.noise import Noise
 from experiments.report.statistics.resample import cell_means
 
@@ -61,7 +61,7 @@ def compare(
         text = " and ".join(f"{np.exp(a):.3g} to {np.exp(b):.3g}" for a, b in ranges)
         return unidentified(f"the training losses do not overlap: {text}", n)
     note = f"losses {np.exp(low):.2g} to {np.exp(high):.2g}"
-    return drawn(_difference(*cell_means(cells, noise, samples)), note=note).resolved(n)
+    return from_draws(_difference(*cell_means(cells, noise, samples)), note=note).with_interval(n)
 
 
 def _cells(runs: pd.DataFrame, most: float) -> np.ndarray:

@@ -64,7 +64,7 @@ class Estimate:
         value, low, high = (float(increasing(x)) for x in (self.value, self.low, self.high))
         return replace(self, value=value, low=low, high=high, draws=increasing(self.draws))
 
-    def resolved(self, n: int, limits: tuple[float, float] = ANY) -> "Estimate":
+    def with_interval(self, n: int, limits: tuple[float, float] = ANY) -> "Estimate":
         """Return it with the interval that its draws give.
 
         Args:
@@ -86,7 +86,7 @@ def unidentified(reason: str, n: int = 0) -> Estimate:
     return Estimate(math.nan, n=n, reason=reason)
 
 
-def drawn(values: np.ndarray, reason: str = "", note: str = "") -> Estimate:
+def from_draws(values: np.ndarray, reason: str = "", note: str = "") -> Estimate:
     """Make an estimate, its interval yet unknown, of a statistic and its draws.
 
     Args:

@@ -1,9 +1,9 @@
 """Grokking: how many steps until a network generalizes, over lr x wd (Power et al., 2022).
 
-A run is there at the first evaluation at which its error is at most the report's ``level`` (5 %:
-95 % accuracy), on the test set for generalizing, on the training set for knowing it by heart. One
-that is not there when its budget ends counts as twice the budget, so that a cell's mean of log2
-steps is within the budget if and only if its seeds are, in the geometric mean.
+A run generalizes at the first evaluation at which its test error is at most the report's ``level``
+(5 %: 95 % accuracy); it has learned its training set when the training error is. One that never
+generalizes counts as twice its budget, so that a cell's mean of log2 steps is within the budget if
+and only if its seeds are, in the geometric mean.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ from experiments.report.statistics.measure import Measured, contrast, measure_on
 from experiments.report.statistics.noise import seed_noise
 from experiments.report.statistics.rivals import by_protocol, labels, twins
 
-LOG_STEPS, STEPS, BY_HEART = "log2_steps", "steps_to", "by_heart"
+LOG_STEPS, STEPS, LEARNED = "log2_steps", "steps_to", "learned"
 TINY = 1e-6
 
 
@@ -30,7 +30,7 @@ class StepsPanel:
 
     Attributes:
         measured: Its threshold slope, from the mean log2 of steps in each cell.
-        level: Percent of error at which a run is there.
+        level: Percent of error at which a run generalizes.
     """
 
     measured: Measured
@@ -38,7 +38,7 @@ class StepsPanel:
 
     @property
     def panel(self) -> Panel:
-        """Its runs have ``steps_to`` and ``by_heart``, infinite where never."""
+        """Its runs have ``steps_to`` and ``learned``, infinite where never."""
         return self.measured.panel
 
     @property
@@ -48,7 +48,7 @@ class StepsPanel:
 
     @property
     def cells(self) -> pd.DataFrame:
-        """Its cells with ``steps_to``, the geometric mean; a bound where a seed never is there."""
+        """Its cells with ``steps_to``, the geometric mean; a bound where a seed never does."""
         runs = self.panel.runs
         ended = runs[runs["status"] == FINISHED]
         never = ended.groupby(["lr", "wd"])[STEPS].max() == np.inf
@@ -58,7 +58,7 @@ class StepsPanel:
         return cells.assign(**{STEPS: 2.0 ** cells[LOG_STEPS]}).reset_index()
 
     @property
-    def there(self) -> pd.DataFrame:
+    def generalizing(self) -> pd.DataFrame:
         """Its cells of which every seed generalizes."""
         cells = self.cells
         return cells[(cells["status"] == FINISHED) & (cells["bound"] == "")]
@@ -75,11 +75,11 @@ def in_steps(one: Measured, points: pd.DataFrame, level: float) -> StepsPanel:
     Args:
         one: A panel.
         points: Typed learning curves; a finished run without any is left out.
-        level: Percent of error at which a run is there.
+        level: Percent of error at which a run generalizes.
     """
     runs = one.panel.runs
     runs = runs[(runs["status"] != FINISHED) | runs["id"].isin(points["id"])]
-    for name, metric in ((STEPS, "test_error"), (BY_HEART, "train_error")):
+    for name, metric in ((STEPS, "test_error"), (LEARNED, "train_error")):
         reached = curves.steps_to(points, level, metric).set_index("id")["steps"]
         runs = runs.assign(**{name: runs["id"].map(reached).astype("float64").fillna(np.inf)})
     late = np.log2(runs[STEPS].clip(upper=2 * runs["steps"]))

@@ -10,7 +10,7 @@ import pandas as pd
 from experiments.report.data.panels import Panel
 from experiments.report.data.surface import Surface, surface
 from experiments.report.statistics import decoupling, tuning
-from experiments.report.statistics.estimate import ANY, Estimate, drawn
+from experiments.report.statistics.estimate import ANY, Estimate, from_draws
 from experiments.report.statistics.noise import Noise, mean_noise, replicate_noise, seed_noise
 from experiments.report.statistics.resample import panel_surface
 from experiments.report.statistics.settings import Settings
@@ -113,11 +113,14 @@ def measure_one(
     """Compute the statistics of one panel, whose runs have this noise; all, or ``only`` some."""
     table = panel_surface(panel, settings, noise)
     estimates = {
-        name: statistic(table).resolved(panel.done, LIMITS.get(name, ANY))
+        name: statistic(table).with_interval(panel.done, LIMITS.get(name, ANY))
         for name, statistic in statistics(settings).items()
         if name in only or not only
     }
-    best = [drawn(column).resolved(0, (0.0, np.inf)) for column in tuning.expected_best(table).T]
+    best = [
+        from_draws(column).with_interval(0, (0.0, np.inf))
+        for column in tuning.expected_best(table).T
+    ]
     curve = pd.DataFrame([one.row() for one in best])[["value", "low", "high"]]
     curve.insert(0, "k", tuning.DRAWS)
     return Measured(panel, settings, noise, estimates, curve[curve["value"].notna()])
@@ -148,4 +151,6 @@ def contrast(
         for one, estimate in zip(panels, found, strict=True)
         if estimate.reason
     ]
-    return drawn(values, "; ".join(reasons), note).resolved(sum(one.panel.done for one in panels))
+    return from_draws(values, "; ".join(reasons), note).with_interval(
+        sum(one.panel.done for one in panels)
+    )

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from experiments.report.statistics.estimate import Estimate, drawn, unidentified
+from experiments.report.statistics.estimate import Estimate, from_draws, unidentified
 from experiments.report.statistics.resample import mean_curves
 
 #: The level is this much above the lowest error that both reach, so that noise does not hide it.
@@ -38,5 +38,5 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, samples: int) -> Estimate
         for table, curve in zip(tables, curves, strict=True)
     )
     note = f"to {level[0]:.3g} %: {second_time[0]:g} against {first_time[0]:g} epochs"
-    logs = drawn(np.log(second_time / first_time), note=note)
-    return logs.resolved(sum(map(len, tables))).mapped(np.exp)
+    logs = from_draws(np.log(second_time / first_time), note=note)
+    return logs.with_interval(sum(map(len, tables))).mapped(np.exp)

@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.report.data.surface import Surface
 from experiments.report.statistics.decoupling import TIE
-from experiments.report.statistics.estimate import Estimate, drawn
+from experiments.report.statistics.estimate import Estimate, from_draws
 
 DRAWS = np.arange(1, 31)
 
@@ -28,7 +28,7 @@ def near_share(s: Surface, near: float = 0.5) -> Estimate:
     low = s.bound & (s.error[0] < best[0] + near)
     note = f"{count[0]} of {cells[0]} cells"
     note += f"; a lower bound: {low.sum()} clipped cells may be among them" if low.any() else ""
-    return drawn(values, reason, note)
+    return from_draws(values, reason, note)
 
 
 def one_pass_regret(s: Surface) -> Estimate:
@@ -49,7 +49,7 @@ def one_pass_regret(s: Surface) -> Estimate:
     enough = min(known.shape[1:]) > 1 and bool(start[0].any())
     reason = "" if enough else "one pass needs two rows and two columns"
     note = f"mean over {start[0].sum()} of {known.shape[2]} starts"
-    return drawn(values if enough else np.full(len(values), np.nan), reason, note)
+    return from_draws(values if enough else np.full(len(values), np.nan), reason, note)
 
 
 def expected_best(s: Surface, draws: np.ndarray = DRAWS) -> np.ndarray:
@@ -101,7 +101,7 @@ def best_of(s: Surface, draws: int = 10) -> Estimate:
     if not np.isfinite(values[0]):
         few = n < draws
         reason = f"the table has {n} cells, fewer than {draws}" if few else "all cells diverged"
-    return drawn(values, reason, note)
+    return from_draws(values, reason, note)
 
 
 def interaction_share(s: Surface, tolerance: float = 2.0) -> Estimate:
@@ -123,11 +123,11 @@ def interaction_share(s: Surface, tolerance: float = 2.0) -> Estimate:
     freedom = len(row) - rank
     note = f"{len(row)} cells, {freedom} degrees of freedom"
     if freedom < 3 or len(np.unique(row)) < 2 or len(np.unique(column)) < 2:
-        return drawn(np.full(n, np.nan), f"a basin of {len(row)} cells is too small", note)
+        return from_draws(np.full(n, np.nan), f"a basin of {len(row)} cells is too small", note)
     errors = s.error[:, row, column]
     left = errors - errors @ (design @ np.linalg.pinv(design.astype(float))).T
     total = np.square(errors - errors.mean(1, keepdims=True)).sum(1)
     with np.errstate(invalid="ignore", divide="ignore"):
         values = np.where(total > TIE, np.square(left).sum(1) / total, np.nan)
     reason = "" if np.isfinite(values[0]) else "the basin is a plateau"
-    return drawn(values, reason, note)
+    return from_draws(values, reason, note)

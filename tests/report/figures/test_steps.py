@@ -102,7 +102,7 @@ def test_the_report_of_a_sweep_has_it_all_and_draws_again_from_its_tables(tmp_pa
         (folder / f"adamw-{number}" / "metrics.jsonl").write_text(lines)
     where = {"results_dir": tmp_path / "results", "settings": SETTINGS}
     made = analyze("toy", runs_dir=tmp_path / "runs", **where)
-    assert "cells there" in made.text
+    assert "cells that generalize" in made.text
     files = {p.name: p.read_bytes() for p in made.paths}
     assert {"steps.png", "accuracy.svg", "grokking.csv", "curves.csv", "README.md"} <= set(files)
     assert b"## Steps until it generalizes" in files["README.md"]

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from experiments.report.statistics.estimate import drawn, from_row, interval, over_seeds
+from experiments.report.statistics.estimate import from_draws, from_row, interval, over_seeds
 
 
 def test_an_interval_over_seeds_is_students():
@@ -29,20 +29,20 @@ def test_interval_needs_half_of_the_samples():
 
 def test_an_estimate_says_what_its_interval_lacks():
     values = np.concatenate([[1.0], np.linspace(0, 2, 100)])
-    assert drawn(values).resolved(7).note == ""
-    assert drawn(values[:1], note="3 rows").resolved(7).note == (
+    assert from_draws(values).with_interval(7).note == ""
+    assert from_draws(values[:1], note="3 rows").with_interval(7).note == (
         "3 rows; no interval without replicates"
     )
     values[1:61] = np.nan
-    found = drawn(values).resolved(7)
+    found = from_draws(values).with_interval(7)
     assert found.note == "not identified in 60% of the bootstrap samples"
     assert np.isnan(found.low)
-    lost = drawn(np.array([np.nan]), "a plateau").resolved(7)
+    lost = from_draws(np.array([np.nan]), "a plateau").with_interval(7)
     assert (lost.text(), lost.remark, lost.n) == ("not identified", "a plateau", 7)
 
 
 def test_its_text_has_the_interval_and_says_a_lower_bound():
-    found = drawn(np.array([-0.001, *np.linspace(-1, 1, 101)])).resolved(3)
+    found = from_draws(np.array([-0.001, *np.linspace(-1, 1, 101)])).with_interval(3)
     assert found.text(".1f") == "0.0 [-1.0, 0.9]"
     assert found.noted("a lower bound").text("+.0f").startswith("≥ +0 [-1")
     assert found.mapped(np.exp).text(".3f") == "0.999 [0.386, 2.583]"
@@ -50,5 +50,5 @@ def test_its_text_has_the_interval_and_says_a_lower_bound():
 
 @pytest.mark.parametrize("note", ["", "5 of 8 rows"])
 def test_a_row_of_a_file_gives_it_back(note):
-    found = drawn(np.array([0.5, *np.linspace(0, 1, 50)]), note=note).resolved(9)
+    found = from_draws(np.array([0.5, *np.linspace(0, 1, 50)]), note=note).with_interval(9)
     assert from_row(found.row()) == found

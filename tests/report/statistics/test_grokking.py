@@ -13,7 +13,7 @@ def test_a_cell_is_the_first_evaluation_below_the_level_and_never_is_a_bound():
     assert cells.loc[(lr, 2.0**-6), "steps_to"] == pytest.approx(100)
     assert cells.loc[(lr, 2.0**-8), "bound"] == ""
     assert cells.loc[(lr, 2.0**-9), "bound"] == cells.loc[(lr, 0.0), "bound"] == "high"
-    assert len(one.there) + (cells["bound"] == "high").sum() == len(cells)
+    assert len(one.generalizing) + (cells["bound"] == "high").sum() == len(cells)
 
 
 @pytest.mark.parametrize("slope", [0.0, -1.0])

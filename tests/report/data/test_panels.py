@@ -1,7 +1,8 @@
+import numpy as np
 import pytest
 
 from experiments.errors import UserError
-from experiments.report.data.panels import best_cell, panels
+from experiments.report.data.panels import best_cell, by_cell, panels
 from tests.report.report_data import frame, run, sweep
 
 
@@ -150,3 +151,11 @@ def test_a_table_that_holds_its_whole_plan_has_nothing_missing():
     plan = [{key: row[key] for key in ("optim", "lr", "wd", "seed")} for row in rows]
     (panel,) = panels(frame(rows), "test_error", plan)
     assert set(panel.cells.status) == {"finished"}
+
+
+def test_runs_in_any_order_are_arranged_by_cell_and_seed():
+    cell, seed = np.array([1, 0, 1, 2]), np.array([1, 0, 0, 5])
+    table = by_cell(cell, seed, np.array([3.0, 1.0, 2.0, 4.0]), cells=4)
+    assert table[1].tolist() == [2.0, 3.0]
+    assert table[[0, 2], 0].tolist() == [1.0, 4.0]
+    assert np.isnan(table[3]).all()

@@ -11,7 +11,7 @@ from experiments.record.identity import identity, settings
 from experiments.record.schema import is_setting
 from experiments.run import build
 from experiments.sweep import grid
-from tests.tiny_runs import composed
+from tests.tiny_runs import composed, run_config
 
 RESULTS = Path(__file__).parents[2] / "results"
 
@@ -108,7 +108,7 @@ def test_what_is_no_number_has_an_identity_too():
 
 def test_a_number_in_quotes_is_refused():
     with pytest.raises(UserError, match="optim=adamw"):
-        build.check(plain("optim=adamw", "optim.eps='1e-3'"))
+        build.check(run_config("optim=adamw", "optim.eps='1e-3'"))
 
 
 def test_the_data_are_part_of_the_identity_unless_the_configuration_says_it_all():

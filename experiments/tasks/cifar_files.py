@@ -66,7 +66,7 @@ def find(classes: int, data_dir: Path) -> Found:
             if found is not None:
                 return found
     _download(classes, data_dir)
-    return cifar_layouts.torchvision(classes, data_dir)
+    return cifar_layouts.batches(classes, data_dir)
 
 
 def _download(classes: int, data_dir: Path) -> None:

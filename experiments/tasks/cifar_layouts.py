@@ -78,16 +78,20 @@ def torchvision_class(classes: int) -> Callable[..., Any]:
     """Return what torchvision reads CIFAR-10 or CIFAR-100 with."""
     from torchvision.datasets import CIFAR10, CIFAR100
 
-    return CIFAR10 if classes == 10 else CIFAR100
+    kinds: dict[int, Callable[..., Any]] = {10: CIFAR10, 100: CIFAR100}
+    return kinds[classes]
 
 
 def torchvision(classes: int, folder: Path) -> Found | None:
     """Find the pickled batches that torchvision unpacks."""
-    batches = folder / TORCHVISION[classes]
-    if not batches.is_dir():
-        return None
+    return batches(classes, folder) if (folder / TORCHVISION[classes]).is_dir() else None
+
+
+def batches(classes: int, folder: Path) -> Found:
+    """Return the pickled batches below a folder, whether they are there or not."""
+    here = folder / TORCHVISION[classes]
     names = [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"] if classes == 10 else PARTS
-    files = [batches / name for name in names]
+    files = [here / name for name in names]
     return Found(files, _read_torchvision(classes, files))
 
 
@@ -105,15 +109,15 @@ def _read_torchvision(classes: int, files: list[Path]) -> Iterator[Chunk]:
 
 def binary(classes: int, folder: Path) -> Found | None:
     """Find the binary version, made for programs in C."""
-    batches = folder / BINARY[classes]
-    if not batches.is_dir():
+    here = folder / BINARY[classes]
+    if not here.is_dir():
         return None
     if classes == 10:
-        train = [batches / f"data_batch_{i}.bin" for i in range(1, 6)]
-        test, names = batches / "test_batch.bin", batches / "batches.meta.txt"
+        train = [here / f"data_batch_{i}.bin" for i in range(1, 6)]
+        test, names = here / "test_batch.bin", here / "batches.meta.txt"
     else:
         train, test, names = (
-            [batches / "train.bin"], batches / "test.bin", batches / "fine_label_names.txt"
+            [here / "train.bin"], here / "test.bin", here / "fine_label_names.txt"
         )  # fmt: skip
     return Found([*train, test], _read_binary(classes, train, test, names))
 

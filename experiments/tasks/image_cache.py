@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -78,7 +79,7 @@ def noise(train: int, test: int, classes: int) -> Images:
     """
     draw = np.random.default_rng(0)
     size = 32 * 32 * 3
-    arrays = []
+    arrays: list[np.ndarray] = []
     for count in (train, test):
         pixels = draw.integers(0, 256, count + size, dtype=np.uint8)
         strides = (1, 32 * 3, 3, 1)
@@ -86,7 +87,7 @@ def noise(train: int, test: int, classes: int) -> Images:
             np.lib.stride_tricks.as_strided(pixels, (count, 32, 32, 3), strides),
             draw.integers(0, classes, count),
         ]
-    return Images(*arrays, fingerprint="noise")
+    return Images(arrays[0], arrays[1], arrays[2], arrays[3], fingerprint="noise")
 
 
 def hash_files(files: Iterable[Path], root: Path | None = None) -> str:
@@ -116,7 +117,7 @@ def _fingerprint(file: Path, arrays: Sequence[np.ndarray]) -> str:
             return kept
     digest = hashlib.sha256()
     for array in arrays:
-        digest.update(hashlib.sha256(array).digest())
+        digest.update(hashlib.sha256(array.data).digest())
     fingerprint = digest.hexdigest()[:16]
     with suppress(OSError):  # a cache that cannot be written is hashed each time
         write_atomically(file, fingerprint.encode())
@@ -126,9 +127,10 @@ def _fingerprint(file: Path, arrays: Sequence[np.ndarray]) -> str:
 def _mapped(file: Path) -> np.ndarray:
     """Return a cached array; numpy refuses one that holds objects, which could be code."""
     try:
-        return np.load(file, mmap_mode="c")
+        array: np.ndarray = np.load(file, mmap_mode="c")
     except (OSError, ValueError) as error:
         raise UserError(f"{file} is damaged; remove {file.parent} to decode it anew") from error
+    return array
 
 
 def _decode_into(folder: Path, classes: int, chunks: Iterable[Chunk]) -> None:
@@ -167,7 +169,7 @@ def _check(chunk: Chunk, classes: int) -> None:
 @contextmanager
 def _growing(path: Path) -> Iterator[Callable[[np.ndarray], None]]:
     """Write an .npy file row by row; its header is written last, for which numpy leaves room."""
-    header: dict[str, object] = {}
+    header: dict[str, Any] = {}
 
     def append(rows: np.ndarray) -> None:
         if not header:

@@ -82,6 +82,9 @@ def _store(images: np.ndarray, pool: int) -> Tensor:
 class Normalize(nn.Module):
     """Maps (B, 3, H, W) in 0..255 to (image - mean) / std a channel, fp32, channels last."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, mean: Sequence[float], std: Sequence[float]):
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1))

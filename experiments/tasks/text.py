@@ -79,7 +79,7 @@ def text(
         raise UserError("task=text needs text_file=PATH, a utf-8 text")
     file = expanded(text_file)
     content = read_text(file)
-    if checksum != checksum_of(file):
+    if checksum is None or checksum != checksum_of(file):
         raise UserError(f"{file} changed since this run was asked for; ask for it again")
     return _task(file, content, checksum, context, objective, train_size)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from experiments.errors import UserError
+from experiments.record.identity import cell_name
 from experiments.run.compiled import compiled
 from experiments.run.decay_lint import cut_restart, lint
 from experiments.run.device import autocast, resolve_precision
@@ -22,6 +24,7 @@ from experiments.run.trainer import Budget, Observer, Trainer, add_up
 from experiments.run.validate import INJECTED, parameters, validate
 from experiments.seeding import seeded
 from experiments.tasks import Task
+from experiments.tracking.mirror import NoTracker, WandbTracker
 from optim import normalized_weight_decay, parameter_groups
 from optim.schedule import Schedule
 
@@ -61,6 +64,7 @@ def rehearse(config: RunConfig) -> str | None:
     weight_decay, scale = build_decay(config, budget, len(task.train), schedule)
     _check_convention(config.optim, config.no_decay, config.lr, weight_decay)
     _check_probe(config.optim, config.probe)
+    _check_tracker(config.tracker)
     normalizer = _normalizer(budget, len(task.train), schedule)
     doubts = [lint(config, eta_sum(schedule, scale), normalizer)]
     if "t_0" in config.schedule:
@@ -72,6 +76,12 @@ def planned_steps(config: RunConfig) -> int:
     """Return how many optimizer steps a run takes."""
     task = whole_task(config)
     return build_budget(config, replace(task, train=task.train[config.validation_size :])).steps
+
+
+@cache
+def _check_tracker(tracker: Entry) -> None:
+    """Refuse what a tracker does not take, before anything runs."""
+    _make("tracker", tracker)(**dict.fromkeys(INJECTED["tracker"], ""))
 
 
 @lru_cache(maxsize=1 << 16)
@@ -301,9 +311,19 @@ def build_trainer(
     )  # fmt: skip
 
 
-def build_tracker(config: RunConfig) -> Callable[..., Any]:
-    """Return what makes the run's tracker, given the run's folder and description."""
-    return _make("tracker", config.tracker)
+def build_tracker(config: RunConfig, run_id: str, folder: Path) -> NoTracker | WandbTracker:
+    """Return what mirrors a run while it is open.
+
+    Args:
+        config: The run's configuration.
+        run_id: Its identity. Two sweeps may share a run, which then is one of each in the mirror.
+        folder: The run folder.
+    """
+    plain = config.plain()
+    return _make("tracker", config.tracker)(
+        folder=folder, id=f"{config.name}-{run_id}", name=cell_name(plain, run_id), group=config.name,
+        job_type="train", tags=[config.optim.name], config=plain,
+    )  # fmt: skip
 
 
 def _make(group: str, entry: Entry, **given: Any) -> Any:

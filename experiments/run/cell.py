@@ -17,9 +17,9 @@ from experiments.interrupt import Interrupted
 from experiments.progress import SharedBar, progress_bar
 from experiments.record import tables
 from experiments.record.folder import RunFolder, RunWriter, stored_row
-from experiments.record.identity import cell_name, settings
+from experiments.record.identity import settings
 from experiments.record.provenance import now, provenance
-from experiments.record.schema import DIVERGED, FINISHED, MEASURED, complete
+from experiments.record.schema import DIVERGED, FINISHED, MEASURED, checked, complete
 from experiments.run import build
 from experiments.run.device import device_name, resolve_device, resolve_precision
 from experiments.run.identify import row_of_other_data, run_identity
@@ -28,6 +28,7 @@ from experiments.run.schema import RunConfig
 from experiments.run.trainer import Diverged, Trainer
 from experiments.run.validate import validate
 from experiments.seeding import stream
+from experiments.tracking.mirror import agent_waits
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,10 @@ def run_cell(
     run_id = run_identity(config, rows)
     row = stored_row(folder, run_id, probe, rows)
     if row is not None:
+        if agent_waits():
+            known = {key: None if value == "" else value for key, value in row.items()}
+            with build.build_tracker(config, run_id, folder) as tracker:
+                tracker.finish(checked(known))
         with suppress(OSError):
             folder.rmdir()  # Hydra made it, and the row is in the committed table
         log.info("already finished: %s", folder if folder.exists() else tables.file(*place))
@@ -119,29 +124,25 @@ def _train(
     }
     if trainer.observer is not None:
         row["probe"] = config.probe.name
-    plain = config.plain()
-    make_tracker = build.build_tracker(config)
-    tracker = make_tracker(
-        folder=files.path, id=run_id, name=cell_name(plain, run_id), group=config.name,
-        job_type="train", tags=[row["optim"]], config=plain,
-    )  # fmt: skip
+    tracker = build.build_tracker(config, run_id, files.path)
     own = progress_bar(budget.steps, "step", disable=bar is not None or not config.progress)
-    with logging_redirect_tqdm(), tracker, own:
-        watched = "none" if trainer.observer is None else json.dumps(plain["probe"])
+    with logging_redirect_tqdm(), own:
+        watched = "none" if trainer.observer is None else json.dumps(config.plain()["probe"])
         conditions = {"data": task.fingerprint, "precision": precision, "probe": watched}
         recorder = Recorder(
-            files, tracker, bar or own, config.checkpoint_every, conditions, started,
+            files, bar or own, config.checkpoint_every, conditions, started,
             provenance=provenance(device_name(device), precision),
             formerly={"data": task.files_hash},
         )  # fmt: skip
         recorder.resume(trainer)
-        row |= _outcome(trainer, recorder)
-        if config.progress and row["status"] == FINISHED:
-            _write_sample(trainer, row, files)
-        row |= recorder.provenance | {"seconds": round(recorder.seconds(), 3), "date": now()}
-        row = complete(row)
-        tracker.finish(row)
-    files.finish(row)
+        with tracker:  # which follows the metrics that resume() has cut back
+            row |= _outcome(trainer, recorder)
+            if config.progress and row["status"] == FINISHED:
+                _write_sample(trainer, row, files)
+            row |= recorder.provenance | {"seconds": round(recorder.seconds(), 3), "date": now()}
+            row = complete(row)
+            files.finish(row)
+            tracker.finish(row)
     return row
 
 

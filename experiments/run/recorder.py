@@ -1,4 +1,4 @@
-"""What writes down a run as it goes: metrics to its folder and mirror, checkpoints when due."""
+"""What writes down a run as it goes: metrics to its folder, checkpoints when due."""
 
 import logging
 import time
@@ -11,7 +11,6 @@ from experiments.progress import Bar
 from experiments.record.folder import RunWriter
 from experiments.record.provenance import continued
 from experiments.run.trainer import Trainer
-from experiments.tracking.mirror import NoTracker, WandbTracker
 
 log = logging.getLogger(__name__)
 
@@ -21,11 +20,10 @@ SHARE = 0.02
 
 @dataclass
 class Recorder:
-    """Writes what the loop learns to the folder and its mirror.
+    """Writes what the loop learns to the folder.
 
     Attributes:
         files: The run folder.
-        tracker: The mirror.
         bar: Shows the progress.
         checkpoint_every: Seconds between two checkpoints, at least.
         conditions: What must not change while a run is away: hash of the data, precision, probe.
@@ -37,7 +35,6 @@ class Recorder:
     """
 
     files: RunWriter
-    tracker: NoTracker | WandbTracker
     bar: Bar
     checkpoint_every: float
     conditions: dict[str, str]
@@ -88,9 +85,8 @@ class Recorder:
         self.files.rewind({})
 
     def log(self, metrics: dict[str, float], step: int) -> None:
-        """Keep metrics in the folder, then in the mirror."""
+        """Keep metrics in the folder."""
         self.files.append({"step": step} | metrics)
-        self.tracker.log(metrics, step)
         if "test_error" in metrics:
             self.bar.set_postfix_str(f"test error {metrics['test_error']:.1f} %", refresh=False)
 

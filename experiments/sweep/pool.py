@@ -32,6 +32,7 @@ from experiments.record.lock import Busy
 from experiments.run.schema import RunConfig
 from experiments.sweep.cell import Cell, short_names
 from experiments.sweep.objective import objective
+from experiments.tracking.mirror import drop_what_names_one_run
 
 POLL = 0.3  # seconds between two looks at whether to stop
 
@@ -82,6 +83,7 @@ def run_cells(
         Interrupted: This process was asked to stop, and the cells have.
         UserError: No process starts.
     """
+    drop_what_names_one_run()
     resource_tracker.ensure_running()  # before Python 3.12 this lets signals in again
     left = dict(enumerate(cells))
     with interrupt.listening():

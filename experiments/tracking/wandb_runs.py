@@ -6,16 +6,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
+import wandb
 from experiments.errors import UserError
-from experiments.record.schema import COLUMNS, DIVERGED, FINISHED, complete
-from experiments.tracking.session import EXTRA, Session, brief, settings
-
-if TYPE_CHECKING:
-    import wandb
+from experiments.record.failure import reason
+from experiments.record.schema import COLUMNS, checked
+from experiments.tracking.mirror import drop_what_names_one_run
+from experiments.tracking.sdk import EXTRA, login, session, settings
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def runs_table(path: str, experiment: str) -> pd.DataFrame:
 
     Args:
         path: ``ENTITY/PROJECT``.
-        experiment: The W&B group of the runs.
+        experiment: Their ``name``, as configured; runs may be in any W&B group.
 
     Returns:
         The columns of the schema with their types, then the swept keys that it does not have. A
@@ -40,17 +40,13 @@ def runs_table(path: str, experiment: str) -> pd.DataFrame:
 
     Raises:
         UserError: ``path`` has another form, there is no login, the project cannot be read, or
-            the group has no complete run.
+            the experiment has no complete run.
     """
     rows, incomplete = [], []
     with _project(path):
-        import wandb
-
-        group = {"group": experiment}
-        runs = wandb.Api(timeout=API_TIMEOUT).runs(path, filters=group, per_page=PAGE, lazy=False)
+        mine = {"config.name": experiment}
+        runs = wandb.Api(timeout=API_TIMEOUT).runs(path, filters=mine, per_page=PAGE, lazy=False)
         for run in runs:
-            if run.job_type == REPORT:
-                continue
             try:
                 rows.append(_row(dict(run.summary)))
             except ValueError as error:
@@ -58,8 +54,8 @@ def runs_table(path: str, experiment: str) -> pd.DataFrame:
     if incomplete:
         log.warning("skipped %d incomplete W&B runs: %s", len(incomplete), "; ".join(incomplete))
     if not rows:
-        raise UserError(f"{path} on W&B has no complete run in the group {experiment!r}")
-    table = pd.DataFrame([complete(row) for row in rows])
+        raise UserError(f"{path} on W&B has no complete run of {experiment!r}")
+    table = pd.DataFrame(rows)
     return table.astype({name: dtype for name, (dtype, _) in COLUMNS.items()})
 
 
@@ -80,8 +76,6 @@ def log_figures(path: str, experiment: str, figures: Sequence[Path | str]) -> No
     if missing or not pictures:
         raise UserError(f"no figure to log: {', '.join(missing) or 'none is a PNG or JPEG'}")
     with _project(path) as (entity, project), _report(entity, project, experiment) as run:
-        import wandb
-
         run.log({file.stem: wandb.Image(str(file)) for file in pictures})
     log.info("W&B: figures of %s at %s", experiment, run.url)
 
@@ -91,25 +85,24 @@ def _project(path: str) -> Iterator[tuple[str, str]]:
     """Log in for what happens inside; what W&B raises there becomes one line."""
     if not re.fullmatch(r"[^/\s]+/[^/\s]+", path):
         raise UserError(f"a W&B project is named ENTITY/PROJECT, not {path!r}")
-    session = Session.of_this_process()
-    if not session.usable():
-        raise UserError(f"cannot reach {path}: W&B is switched off in this process")
+    drop_what_names_one_run()
     try:
-        session.start()
-        if not session.online:
-            raise UserError("no W&B login: run `wandb login`, or set WANDB_API_KEY (or WANDB_MODE)")
-        yield tuple(path.split("/"))
+        with session():
+            if not login():
+                raise UserError(
+                    "no W&B login: run `wandb login`, or set WANDB_API_KEY (or WANDB_MODE)"
+                )
+            entity, project = path.split("/")
+            yield entity, project
     except UserError:
         raise
     except Exception as error:
-        reason = f"(network, key or name?): {brief(error)}"
-        raise UserError(f"W&B cannot serve {path} {reason}") from error
+        why = f"(network, key or name?): {reason(error)}"
+        raise UserError(f"W&B cannot serve {path} {why}") from error
 
 
 @contextmanager
 def _report(entity: str, project: str, experiment: str) -> "Iterator[wandb.Run]":
-    import wandb
-
     run = wandb.init(
         entity=entity,
         project=project,
@@ -119,7 +112,7 @@ def _report(entity: str, project: str, experiment: str) -> "Iterator[wandb.Run]"
         job_type=REPORT,
         mode="online",
         resume="allow",
-        reinit="finish_previous",
+        reinit="create_new",
         settings=settings(
             init_timeout=INIT_TIMEOUT, finish_timeout=UPLOAD_TIMEOUT, finish_timeout_raises=True
         ),
@@ -135,10 +128,7 @@ def _row(summary: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: It holds none.
     """
     names = [*COLUMNS, *(summary.get(EXTRA) or [])]
-    row = complete({name: _value(summary[name]) for name in names if name in summary})
-    if row["status"] not in (FINISHED, DIVERGED):
-        raise ValueError(f"status is {row['status']!r}")
-    return row
+    return checked({name: _value(summary[name]) for name in names if name in summary})
 
 
 def _value(value: Any) -> Any:

@@ -15,7 +15,6 @@ from experiments.interrupt import Interrupted, listening
 from experiments.record.folder import RunWriter
 from experiments.run import recorder
 from experiments.run.recorder import SHARE, Recorder
-from experiments.tracking.mirror import NoTracker
 from tests.tiny_runs import TINY, composed
 
 
@@ -42,7 +41,7 @@ def files(in_tmp):
 
 
 def recorder_of(files, clock, every):
-    return Recorder(files, NoTracker(), tqdm(disable=True), every, {"data": "hash"}, clock.now)
+    return Recorder(files, tqdm(disable=True), every, {"data": "hash"}, clock.now)
 
 
 def test_a_checkpoint_is_due_after_its_interval(files, clock):

@@ -1,6 +1,7 @@
 """What the tests run in a process of their own: cells of a sweep, each under its own tracker."""
 
 import faulthandler
+import json
 import logging
 import os
 import signal
@@ -25,7 +26,7 @@ class _Opened(logging.Handler):
             opened.set()
 
 
-logging.getLogger("experiments.tracking.mirror").addHandler(_Opened())
+logging.getLogger("experiments.tracking").addHandler(_Opened())
 
 TEXT = dict(id="x", status="finished", convention="decoupled", date="2026-01-01T00:00:00Z")
 
@@ -38,23 +39,30 @@ def row(name, **values):
 
 
 def cell(name, steps=range(0, 30, 10), *, error=None, middle=None, finish=None, **options):
-    """Track a run that logs test_error = step + 0.5 at ``steps`` and may do or raise things."""
+    """Track a run that has test_error = step + 0.5 at ``steps`` and may do or raise things.
+
+    Like a run that goes on from a checkpoint, it cuts off what is written of these steps already.
+    """
+    metrics = Path("runs", name, "metrics.jsonl")
     description = dict(
-        folder=Path("runs", name),
+        folder=metrics.parent,
         id=name,
         name=f"cell {name}",
         group="sweep",
         job_type="train",
         tags=["adamw"],
-        config={"lr": 0.001, "optim": {"name": "adamw"}},
+        config={"name": "sweep", "lr": 0.001, "optim": {"name": "adamw"}},
         project="lab",
         init_timeout=20,
     )
     opened.clear()
-    description["folder"].mkdir(parents=True, exist_ok=True)
-    with WandbTracker(**description | options) as tracker:
+    metrics.parent.mkdir(parents=True, exist_ok=True)
+    points = metrics.read_text().splitlines() if metrics.exists() else []
+    points = [line for line in points if not steps or json.loads(line)["step"] < steps[0]]
+    metrics.write_text("".join(f"{line}\n" for line in points))
+    with WandbTracker(**description | options) as tracker, metrics.open("a", buffering=1) as file:
         for step in steps:
-            tracker.log({"test_error": step + 0.5}, step=step)
+            print(json.dumps({"step": step, "test_error": step + 0.5}), file=file)
         if middle:
             opened.wait()
             middle()

@@ -26,6 +26,8 @@ class Run:
     display_name: str = ""
     group: str | None = None
     job_type: str | None = None
+    entity: str | None = None
+    sweep: str | None = None
     tags: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
@@ -134,10 +136,11 @@ class Loopback(ThreadingHTTPServer):
         if variables.get("id"):
             name = base64.b64decode(variables["id"]).decode().split(":")[2]
         inserted = name not in self.runs
-        run = self.runs.setdefault(name, Run(variables.get("project") or "", name))
+        made = Run(variables.get("project") or "", name, entity=variables.get("entity"))
+        run = self.runs.setdefault(name, made)
         run.state = variables.get("state") or "running"
         fields = dict(displayName="display_name", groupName="group", jobType="job_type")
-        for key, attribute in (fields | dict(tags="tags")).items():
+        for key, attribute in (fields | dict(tags="tags", sweep="sweep")).items():
             if variables.get(key) is not None:
                 setattr(run, attribute, variables[key])
         run.config |= json.loads(variables.get("config") or "{}")
@@ -151,13 +154,14 @@ class Loopback(ThreadingHTTPServer):
 
     def on_Runs(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         wanted = json.loads(variables.get("filters") or "{}")
-        if set(wanted) - {"group"}:
+        if set(wanted) - {"config.name"}:
             raise NotImplementedError(f"filter {wanted}")
         project = variables["project"]
         if variables["entity"] != ENTITY or all(r.project != project for r in self.runs.values()):
             return {"project": None}
         runs = [run for run in self.runs.values() if run.project == project]
-        runs = [run for run in runs if run.group == wanted.get("group", run.group)]
+        if wanted:
+            runs = [run for run in runs if run.values().get("name") == wanted["config.name"]]
         start = int(variables.get("cursor") or 0)
         end = start + (variables.get("perPage") or 50)
         edges = [{"node": run.node(), "cursor": str(end)} for run in runs[start:end]]

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -33,11 +34,9 @@ def test_a_killed_service_costs_one_mirror_and_no_run(mode, python, server, logi
         assert list(tmp_path.glob("runs/after/wandb/*/run-after.wandb"))
 
 
-def test_a_service_killed_between_runs_or_before_the_end_leaves_no_traceback(python, tmp_path):
-    kill = "kill_service()\ntime.sleep(0.5)\n"
-    output = python(f"cell('a')\n{kill}cell('b')\ncell('c')\n{kill}")
-    assert done(output) == ["a", "b", "c"]
-    assert len(warnings(output)) == 1
+def test_between_runs_and_at_the_end_there_is_no_service_that_could_be_killed(python):
+    code = SURVIVES.format(middle="kill_service").replace("\n", "\nprint('left', *cores())\n")
+    assert [line for line in python(code).splitlines() if "left" in line] == ["left"] * 4
 
 
 def test_a_service_that_hangs_is_waited_for_once(python):
@@ -95,8 +94,8 @@ def test_a_malformed_key_means_offline_also_where_there_is_no_input_to_ask(pytho
 
 
 LONG = """
-cell("a", range(4000), folder=Path("small/a"))
-cell("b", range(4000), folder=Path("small/b"))
+cell("a", range(1500))
+cell("b", range(1500))
 """
 
 
@@ -108,7 +107,8 @@ def test_a_full_disk_costs_no_run(python, tmp_path):
         ["unshare", "-m", "sh", "-c", f"{mount} true"], capture_output=True
     ).returncode:
         pytest.skip("this machine does not let us mount a small disk")
-    output = python(LONG, prefix=["unshare", "-m", "sh", "-c", f'{mount} "$@"', "sh"])
+    prefix = ["unshare", "-m", "sh", "-c", f'{mount} "$@"', "sh"]
+    output = python(LONG, prefix=prefix, env={"WANDB_DIR": str(small)})
     assert done(output) == ["a", "b"]
     assert all("mirroring cell" in line for line in warnings(output))
     assert len(warnings(output)) == 2
@@ -138,8 +138,11 @@ cell("neither")
     assert "neither/wandb/offline-run" in output
 
 
-def test_a_missing_wandb_is_said_once(python):
-    output = python("sys.modules['wandb'] = None\ncell('a')\ncell('b')")
+def test_a_missing_wandb_is_said_once(python, tmp_path):
+    hidden = "raise ModuleNotFoundError(\"No module named 'wandb'\")"
+    Path(tmp_path, "hidden").mkdir()
+    Path(tmp_path, "hidden", "wandb.py").write_text(hidden)
+    output = python("sys.path.insert(0, 'hidden')\ncell('a')\ncell('b')")
     assert done(output) == ["a", "b"]
     (warning,) = warnings(output)
     assert warning.startswith("WARNING W&B is switched off: ModuleNotFoundError")

@@ -10,7 +10,7 @@ def test_a_run_arrives_with_its_description_points_and_row(python, server, login
     run = server.runs["a"]
     assert (run.project, run.group, run.job_type, run.tags) == ("lab", "sweep", "train", ["adamw"])
     assert run.display_name == "cell a"
-    assert run.values() == {"lr": 0.001, "optim": {"name": "adamw"}}
+    assert run.values() == {"name": "sweep", "lr": 0.001, "optim": {"name": "adamw"}}
     assert run.points("test_error") == [(0, 0.5), (10, 10.5), (20, 20.5)]
     assert run.state == "finished"
     assert run.summary["status"] == "finished"
@@ -28,7 +28,8 @@ def test_a_run_that_comes_again_is_resumed_and_no_step_is_logged_twice(python, s
 def sync(environment, login, folder):
     command = [sys.executable, "-m", "wandb", "sync", "--yes"]
     files = sorted(folder.glob("wandb/offline-run-*"))
-    subprocess.run([*command, *files], env=environment | login, check=True, capture_output=True)
+    environment = environment | login
+    subprocess.run([*command, *files], env=environment, cwd=folder, check=True, capture_output=True)
     return len(files)
 
 

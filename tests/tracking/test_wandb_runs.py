@@ -26,7 +26,7 @@ def test_rows_come_back_as_they_were_logged(python, server, login, tmp_path):
         f"""{READ}
 cell("a", finish=row("a", clipped="high", modulus=31))
 cell("b", finish=row("b", status="diverged", **dict.fromkeys(("test_error", "test_loss"))))
-cell("c", group="another")
+cell("c", config=dict(name="another"))
 try:
     cell("d", error=KeyError())
 except KeyError:
@@ -103,14 +103,14 @@ def test_without_a_login_nothing_is_read(python, server):
     assert server.requests == []
 
 
-def test_an_unknown_project_or_an_empty_group_is_named(python, server, login):
+def test_an_unknown_project_or_an_unknown_experiment_is_named(python, server, login):
     calls = ("runs_table('me/other', 'sweep')", "runs_table('me/lab', 'other')")
     refused = "".join(REFUSED.format(call=call) for call in calls)
     output = python(f"{READ}\ncell('a')\n{refused}", env=login).splitlines()[2:]
     assert output == [
         "W&B cannot serve me/other (network, key or name?): "
         "ValueError: Could not find project other",
-        "me/lab on W&B has no complete run in the group 'other'",
+        "me/lab on W&B has no complete run of 'other'",
     ]
 
 

@@ -18,7 +18,7 @@ install: .venv/stamp  ## Make .venv from requirements.lock
 lock: .venv/stamp  ## Write what .venv holds to requirements.lock (torch pins the nvidia wheels itself)
 	$(BIN)/pip freeze --exclude-editable | grep -vE '^(nvidia|cuda|triton)' > requirements.lock
 
-quickstart: install  ## Adam + L2 against AdamW over lr x wd: sweep, picture and table in three minutes
+quickstart: install  ## Adam + L2 against AdamW over lr x wd: sweep, picture and table in two minutes
 	$(BIN)/python train.py -m experiment=quickstart
 	$(BIN)/python analyze.py experiment=quickstart
 
@@ -28,9 +28,10 @@ status: install  ## How the cells of a sweep are: make status EXPERIMENT=modular
 test: install  ## All tests: CPU only, no network
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
-lint: install  ## Ruff, checking only
+lint: install  ## Ruff and mypy, checking only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 check: lint test  ## All that CI runs
 

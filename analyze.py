@@ -1,6 +1,7 @@
 """Draw what has been run of an experiment, or what else configs/analyze names; --help explains."""
 
 import sys
+from typing import Any, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -16,7 +17,7 @@ from experiments.cli import entry_point, one_line_errors
 def main(cfg: DictConfig) -> None:
     """Do what ``command`` names and print what it says."""
     typed = {override.split("=")[0].lstrip("+") for override in HydraConfig.get().overrides.task}
-    print(commands.run(OmegaConf.to_container(cfg, resolve=True), typed))
+    print(commands.run(cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True)), typed))
 
 
 if __name__ == "__main__":

@@ -197,7 +197,7 @@ def _unreadable(error: OverrideParseException) -> str:
         with suppress(HydraException):
             OverridesParser.create().parse_override(better)
             if "," not in value:  # which would end in a list of values, or in a long one
-                return f"cannot read {word!r}; write it {shlex.quote(better)}"
+                return f"cannot read {word!r}; type {shlex.quote(better)}"
     return f"cannot read {word!r}: {str(error).splitlines()[0]}"
 
 
@@ -248,7 +248,7 @@ def refuse_sweep_without_multirun() -> None:
     if hydra.mode == RunMode.RUN and len(cells) > 1:
         words = shlex.join(hydra.overrides.task)
         raise UserError(
-            f"experiment={hydra.runtime.choices.experiment} is a sweep of {len(cells)} runs; "
+            f"experiment={OmegaConf.select(hydra, 'runtime.choices.experiment')} is a sweep of {len(cells)} runs; "
             f"type: {command()} -m {words}"
         )
 

@@ -1,7 +1,7 @@
 """The way in for notebooks and scripts: one cell trained, and a table of cells drawn."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 from hydra.core.override_parser.types import Override, Quote, QuotedString
@@ -78,7 +78,8 @@ def draw(
 
     pyplot.draw_if_interactive()  # loads the backend, which is what lets a notebook show figures
     table = pd.DataFrame(list(rows) if not isinstance(rows, pd.DataFrame) else rows)
-    found = tables.adopt(table.astype(object).where(table.notna(), None).to_dict("records"))
+    known = table.astype(object).where(table.notna(), None)
+    found = tables.adopt(cast(list[dict[str, Any]], known.to_dict("records")))
     if found.corrupt or not found.rows:
         raise UserError(f"no rows of the runs table: {'; '.join(found.corrupt) or 'none given'}")
     settings = Settings(metric=metric, axis=axis, samples=0)

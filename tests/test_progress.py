@@ -88,7 +88,7 @@ def test_cells_in_other_processes_leave_their_steps_where_the_sweep_looks(tmp_pa
         def look(self, running):
             seen.append((sorted(running), list(self.steps)))
 
-    cells = [Cell(build_config(f"seed={i}", f"epochs={4 + i}"), tmp_path, str(i)) for i in (0, 1)]
+    cells = [Cell(build_config(f"epochs={4 + i}").plain(), tmp_path, str(i)) for i in (0, 1)]
     totals = progress_of(cells)._totals
     assert totals == [4 * 3, 5 * 3]  # 24 pairs to train on, in batches of 8
     progress = Watched(["a", "b"], totals, multiprocessing.RawArray("q", 2))

@@ -170,7 +170,7 @@ def stored_row(
     Raises:
         UserError: The folder has a result, and it is damaged.
     """
-    row = (committed or {}).get(run_id)
+    row = committed.get(run_id) if committed and run_id else None
     if row is not None and covers(row, probe):
         return row
     if path is None:

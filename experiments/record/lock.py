@@ -22,7 +22,7 @@ from experiments.errors import UserError
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 BEAT = 10.0  # seconds between two signs of life
 SILENCE = 3.5 * BEAT  # seconds without one after which a holder on another machine is dead

@@ -1,6 +1,6 @@
 """One combination of a sweep."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +9,9 @@ from typing import Any
 from experiments.errors import UserError
 from experiments.record.identity import cell_name, identity
 from experiments.run.schema import RunConfig
+
+#: Stands in a cell's ``subdir`` for ``${cell:}``, the name that no other run has.
+MARK = "@cell@"
 
 
 @dataclass(frozen=True)
@@ -19,19 +22,14 @@ class Cell:
         job: Its configuration without Hydra's part, resolved to plain values; cells share parts
             of it, which nobody may change.
         sweep: The folder of the sweep, ``hydra.sweep.dir``.
-        name: Its run folder below that, ``hydra.sweep.subdir``; unique in the sweep.
+        subdir: Its run folder below that, ``hydra.sweep.subdir``, perhaps with :data:`MARK` in it.
         overrides: What sets it apart, as ``key=value``.
     """
 
     job: dict[str, Any]
     sweep: Path
-    name: str
+    subdir: str
     overrides: tuple[str, ...] = ()
-
-    @property
-    def folder(self) -> Path:
-        """Its run folder."""
-        return self.sweep / self.name
 
     @cached_property
     def config(self) -> RunConfig:
@@ -49,20 +47,21 @@ class Cell:
 
         return run_identity(self.config)
 
+    @cached_property
+    def name(self) -> str:
+        """The name of its run folder, unique in the sweep, for which the data are read, too."""
+        if MARK not in self.subdir:
+            return self.subdir
+        try:
+            run_id = self.run_id
+        except (UserError, TypeError, ValueError):  # the run says what is wrong with its task
+            run_id = identity(self.job, None)
+        return self.subdir.replace(MARK, cell_name(self.job, run_id))
 
-def name_of(job: Mapping[str, Any]) -> str:
-    """Return the name of a run's folder, which holds digits of its identity.
-
-    Args:
-        job: The run's configuration, as plain values.
-    """
-    from experiments.run.identify import run_identity
-
-    try:
-        run_id = run_identity(RunConfig.from_plain(job))
-    except (UserError, TypeError, ValueError):  # the run says what is wrong with its task
-        run_id = identity(job, None)
-    return cell_name(job, run_id)
+    @property
+    def folder(self) -> Path:
+        """Its run folder."""
+        return self.sweep / self.name
 
 
 def short_names(cells: Sequence[Cell]) -> list[str]:

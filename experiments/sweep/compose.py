@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.hydra_config import HydraConfig
@@ -22,12 +22,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from experiments.errors import UserError
 from experiments.record.files import checksum
-from experiments.sweep.cell import Cell, name_of
+from experiments.sweep.cell import MARK, Cell
 from experiments.sweep.grammar import parser
 
 CELL = "${cell:}"
-#: Stands in hydra.sweep.subdir for ``${cell:}`` until the values of a cell are known.
-MARK = "@cell@"
 #: An interpolation that may refer to any key: its key is computed (``${optim.${key}}``), or its
 #: resolver is none of those that read nothing but what stands in their brackets.
 COMPUTED = re.compile(r"\$\{(?!\s*(?:oc\.env|from_env|checksum|now)\s*:)[^{}]*?(?:\$\{|:)")
@@ -39,7 +37,7 @@ def _name_of_cell(*, _root_: DictConfig) -> str:
     for key in ("lr", "wd", "seed"):
         if not isinstance(job.get(key), int | float):
             raise UserError(f"a run needs {key}, got {job.get(key, 'none')}")
-    return name_of(job)
+    return Cell(job, Path(), MARK).name
 
 
 def _from_env(name: str, default: str) -> str:
@@ -60,7 +58,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
     job = copy.copy(config)
     with open_dict(job):
         job.pop("hydra", None)
-    return OmegaConf.to_container(job, resolve=True)
+    return cast(dict[str, Any], OmegaConf.to_container(job, resolve=True))
 
 
 def compose(
@@ -161,7 +159,8 @@ class _Word:
 
     def __init__(self, override: Override, is_group: bool):
         value = override.value()
-        self.override, self.text, self.key = override, override.input_line, override.key_or_group
+        self.override, self.key = override, override.key_or_group
+        self.text = str(override.input_line)
         self.chooses = is_group and not isinstance(value, dict)
         self.mentioned = mentions([value]) | ({"hydra"} if override.is_hydra_override() else set())
         self.plain = (
@@ -185,17 +184,17 @@ def _current(config: DictConfig) -> Iterator[None]:
         state.cfg = before
 
 
-def _cell_below(job: dict[str, Any], sweep: str, name: str, overrides: Sequence[str]) -> Cell:
+def _cell_below(job: dict[str, Any], sweep: str, subdir: str, overrides: Sequence[str]) -> Cell:
     """Return a cell whose folder lies below the sweep's.
 
     Raises:
         UserError: It does not.
     """
-    path = Path(name)
-    if path.is_absolute() or ".." in path.parts or path == Path() or not name.isprintable():
+    path = Path(subdir)
+    if path.is_absolute() or ".." in path.parts or path == Path() or not subdir.isprintable():
         raise UserError(
             f"hydra.sweep.subdir must name a folder for each cell below hydra.sweep.dir={sweep}, "
-            f"got {name!r}"
+            f"got {subdir!r}"
         )
     return Cell(job, Path(sweep), str(path), tuple(overrides))
 
@@ -204,7 +203,7 @@ class _Base:
     """What a choice of groups is composed to, before any value is set."""
 
     def __init__(self, config: DictConfig):
-        raw = OmegaConf.to_container(config, resolve=False)
+        raw = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
         sweep = raw.pop("hydra")["sweep"]
         sweep["subdir"] = str(sweep["subdir"]).replace(CELL, MARK)
         with read_write(config), open_dict(config):
@@ -246,7 +245,7 @@ class _Variant:
         config = copy.deepcopy(base)
         _apply(values, config)
         self._job = plain(config)
-        self._sweep, self._name = config.hydra.sweep.dir, str(config.hydra.sweep.subdir)
+        self._sweep, self._subdir = config.hydra.sweep.dir, str(config.hydra.sweep.subdir)
 
     def cell(self, overrides: Sequence[str], values: Mapping[str, Any]) -> Cell:
         """Return the cell with some free values."""
@@ -257,10 +256,7 @@ class _Variant:
             for parent in parents:
                 node[parent] = node = dict(node[parent])
             node[name] = value
-        name = self._name
-        if MARK in name:
-            name = name.replace(MARK, name_of(job))
-        return _cell_below(job, self._sweep, name, overrides)
+        return _cell_below(job, self._sweep, self._subdir, overrides)
 
 
 def _apply(words: Sequence[_Word], config: DictConfig) -> None:

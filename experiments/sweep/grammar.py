@@ -32,19 +32,20 @@ def texts(override: Override) -> list[str]:
     found = override.value()
     if not isinstance(found, RangeSweep):
         return list(override.sweep_string_iterator())
-    values = [str(value) for value in _numbers(override.input_line, found)]
+    values = [str(value) for value in _numbers(str(override.input_line), found)]
     if found.shuffle:
         random.shuffle(values)
     return values
 
 
-def _numbers(line: str, found: RangeSweep) -> Sequence[int] | list[float]:
+def _numbers(line: str, found: RangeSweep) -> Sequence[float]:
     """Return the numbers of a range, in decimals as they are typed: 0.3, not 0.1 + 0.1 + 0.1."""
-    bounds = (found.start, found.stop, found.step)
-    if not all(math.isfinite(bound) for bound in bounds) or not found.step:
+    bounds = [bound for bound in (found.start, found.stop, found.step) if bound is not None]
+    if len(bounds) < 3 or not found.step or not all(map(math.isfinite, bounds)):
         raise UserError(f"{line} has no end; give range(START,STOP,STEP)")
-    if all(isinstance(bound, int) for bound in bounds):
-        return range(*bounds)
+    whole = [bound for bound in bounds if isinstance(bound, int)]
+    if len(whole) == 3:
+        return range(*whole)
     # 15 digits, since sort() has computed with the numbers in binary by now
     start, stop, step = (Decimal(f"{bound:.15g}") for bound in bounds)
     return [float(start + i * step) for i in range(math.ceil((stop - start) / step))]

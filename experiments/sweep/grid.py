@@ -4,7 +4,7 @@ import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
@@ -34,7 +34,7 @@ def cells(loader: ConfigLoaderImpl, master: DictConfig, arguments: Sequence[str]
 
     Raises:
         HydraException: An entry, a key or a value is not known.
-        UserError: An argument is no list, or two cells would share a run folder.
+        UserError: An argument is no list.
     """
     preset = [word for word in arguments if word.startswith("experiment=")]
     if any("," in word for word in preset):
@@ -129,12 +129,13 @@ def axes_of(
         sweeper: The node of a preset.
         arguments: Overrides of the command line, which are axes, too.
     """
-    params, grids = sweeper.get("params") or {}, sweeper.get("grids") or []
+    params: Any = sweeper.get("params") or {}
+    grids: Any = sweeper.get("grids") or []
     keys = [*arguments, *params, *itertools.chain(*grids)]
-    axes = {re.match(r"\W*(\w*)", key).group(1) for key in keys}
+    axes = {re.sub(r"\W*(\w*).*", r"\1", key, flags=re.S) for key in keys}
 
     def read(table: DictConfig) -> dict[str, Any]:
-        raw = OmegaConf.to_container(table, resolve=False)
+        raw = cast(dict[str, Any], OmegaConf.to_container(table, resolve=False))
         linked = {key for key, value in raw.items() if axes & mentions([value])}
         return {key: raw[key] if key in linked else table[key] for key in raw}
 
@@ -142,15 +143,20 @@ def axes_of(
 
 
 def _each_once(cells: Iterable[Cell]) -> list[Cell]:
-    """Leave out what is written twice, as ``wd=1e-3,${lr}`` does at lr 1e-3.
+    """Leave out what is written twice, as ``wd=1e-3,${lr}`` does at lr 1e-3."""
+    return list({(cell.sweep, cell.subdir, repr(cell.job)): cell for cell in cells}.values())
+
+
+def refuse_shared_folders(cells: Iterable[Cell]) -> None:
+    """Refuse cells that would be run in one folder.
 
     Raises:
-        UserError: Different cells would share a run folder.
+        UserError: Names two of them.
     """
     found: dict[Path, Cell] = {}
     for cell in cells:
         other = found.setdefault(cell.folder, cell)
-        if other.job == cell.job:
+        if other is cell:
             continue
         pair = " and ".join(" ".join(_apart(*two)) for two in ((other, cell), (cell, other)))
         if other.run_id == cell.run_id:
@@ -159,7 +165,6 @@ def _each_once(cells: Iterable[Cell]) -> list[Cell]:
             f"{pair} would share the run folder {cell.folder}; let hydra.sweep.subdir tell them "
             "apart, as ${cell:} does"
         )
-    return list(found.values())
 
 
 def _apart(cell: Cell, other: Cell) -> list[str]:
@@ -198,11 +203,11 @@ def planned(name: str) -> list[dict[str, Any]] | None:
     axes = dict.fromkeys(axis for cell in cells for axis in cell)
     defaults: dict[tuple[str, ...], DictConfig] = {}
     for cell in cells:
-        chosen = tuple(f"{axis}={cell[axis]}" for axis in GROUPS if axis in cell)
+        entries = tuple(f"{axis}={cell[axis]}" for axis in GROUPS if axis in cell)
         for axis in axes.keys() - cell.keys():
-            if chosen not in defaults:
-                defaults[chosen] = default(f"experiment={name}", *chosen)
-            value = OmegaConf.select(defaults[chosen], axis)
+            if entries not in defaults:
+                defaults[entries] = default(f"experiment={name}", *entries)
+            value = OmegaConf.select(defaults[entries], axis)
             cell[axis] = value.name if OmegaConf.is_dict(value) else value
     return cells
 
@@ -211,7 +216,9 @@ def _values(
     loader: ConfigLoaderImpl, master: DictConfig, preset: list[str], words: Sequence[str]
 ) -> dict[str, Any]:
     """Return the values of a cell's axes, composed where one is given by another."""
-    values = {o.key_or_group: o.value() for o in parser(loader).parse_overrides(list(words))}
+    values: dict[str, Any] = {
+        o.key_or_group: o.value() for o in parser(loader).parse_overrides(list(words))
+    }
     linked = [key for key, value in values.items() if "${" in str(value)]
     if linked:
         job = OmegaConf.create(compose(loader, master, [[*preset, *words]])[0].job)
@@ -242,5 +249,8 @@ def analysis(name: str, runs_dir: str = "runs") -> dict[str, Any]:
     if preset is None:
         begun = (run for run in run_folders(Path(runs_dir) / name) if run.is_begun())
         run = next(begun, None)
-        preset = OmegaConf.load(run.config_file) if run else OmegaConf.create({"analysis": {}})
-    return OmegaConf.to_container(preset.analysis, resolve=True)
+        preset = cast(
+            DictConfig,
+            OmegaConf.load(run.config_file) if run else OmegaConf.create({"analysis": {}}),
+        )
+    return cast(dict[str, Any], OmegaConf.to_container(preset.analysis, resolve=True))

@@ -195,6 +195,7 @@ def _run(index: int, config: RunConfig, folder: Path) -> Outcome:
             return Outcome(index, error=objective(row))
     except Interrupted as stop:
         process_exit(stop.code)  # pebble would take a SystemExit for a result of the cell
+        raise  # never reached: the process has ended
     except Busy as error:
         return Outcome(index, failure=str(error), busy=True)
     except (Exception, SystemExit) as error:
@@ -205,5 +206,7 @@ def _run(index: int, config: RunConfig, folder: Path) -> Outcome:
 
 def _follow_parent() -> None:
     """Stop, with the cell saved, when the parent dies: nobody waits for the cell any more."""
-    connection.wait([multiprocessing.parent_process().sentinel])
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
     os.kill(os.getpid(), signal.SIGTERM)

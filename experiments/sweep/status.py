@@ -135,8 +135,8 @@ def _cell(
     if task is not None:
         why = f" ({task.reason})" if task.reason not in ("None", "") else ""
         return CellStatus(name, QUEUED, f"job {task.state.lower()}{why}")
-    if (why := run.failure()) is not None:
-        return CellStatus(name, FAILED, why)
+    if (failure := run.failure()) is not None:
+        return CellStatus(name, FAILED, failure)
     kept = "goes on from its checkpoint" if run.has_checkpoint() else ""
     return CellStatus(name, MISSING, "; ".join(filter(None, [jobs.end(name), kept])))
 

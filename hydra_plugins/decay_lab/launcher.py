@@ -4,7 +4,9 @@ import logging
 from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import closing
+from typing import Any, cast
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
@@ -29,7 +31,7 @@ class CellLauncher(Launcher):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         self.config = config
-        self.loader = hydra_context.config_loader
+        self.loader = cast(ConfigLoaderImpl, hydra_context.config_loader)
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -53,7 +55,7 @@ class LocalLauncher(CellLauncher):
         UserError: ``jobs`` or ``jobs_per_gpu`` is less than 1.
     """
 
-    def __init__(self, jobs: int | str, jobs_per_gpu: int):
+    def __init__(self, jobs: Any, jobs_per_gpu: int):
         if jobs != "auto":
             at_least_one("hydra.launcher.jobs", jobs)
         at_least_one("hydra.launcher.jobs_per_gpu", jobs_per_gpu)

@@ -17,7 +17,6 @@ from omegaconf import DictConfig
 from experiments.errors import UserError
 from experiments.record import tables
 from experiments.record.folder import RunFolder, stored_row
-from experiments.record.identity import identity
 from experiments.record.tables import Row
 from experiments.sweep.cell import Cell
 from experiments.sweep.objective import objective
@@ -180,7 +179,7 @@ def _outcome(cell: Cell, committed: Mapping[str, Row]) -> JobReturn:
     """Tell Hydra what became of a cell."""
     result = JobReturn(overrides=cell.overrides, status=JobStatus.COMPLETED)
     try:
-        row = stored_row(cell.folder, identity(cell.job), cell.job["probe"]["name"], committed)
+        row = stored_row(cell.folder, cell.run_id, cell.config.probe.name, committed)
         reason = RunFolder(cell.folder).failure() or "its job ended before it did"
     except UserError as damaged:
         row, reason = None, str(damaged)

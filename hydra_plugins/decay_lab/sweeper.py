@@ -4,8 +4,9 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.sweeper import Sweeper
@@ -37,8 +38,8 @@ class GridSweeper(Sweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        self.config = config  # where params and grids still have their interpolations
-        self.loader = hydra_context.config_loader
+        self.config: DictConfig = config  # where params and grids still have their interpolations
+        self.loader = cast(ConfigLoaderImpl, hydra_context.config_loader)
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -55,6 +56,7 @@ class GridSweeper(Sweeper):
         warnings = [text for text in [check(cell.config) for cell in cells] if text]
         if warnings:
             log.warning("%d of %d cells, as here: %s", len(warnings), len(cells), warnings[0])
+        grid.refuse_shared_folders(cells)
         for sweep in {cell.sweep for cell in cells}:
             sweep.mkdir(parents=True, exist_ok=True)
             own = [cell for cell in cells if cell.sweep == sweep]
@@ -76,6 +78,7 @@ class GridSweeper(Sweeper):
     def _launch(self, cells: Sequence[Cell]) -> Sequence[JobReturn]:
         if isinstance(self.launcher, CellLauncher):
             return self.launcher.run(cells)
+        assert self.launcher is not None
         return self.launcher.launch([cell.overrides for cell in cells], initial_job_idx=0)
 
 

@@ -16,7 +16,7 @@ from experiments.record.identity import cell_name, identity
 from experiments.run import build, trainer
 from experiments.run.cell import run
 from experiments.run.identify import run_identity
-from experiments.sweep.cell import Cell, name_of
+from experiments.sweep.cell import MARK, Cell
 from experiments.tasks import cifar
 from experiments.tasks.cifar_files import load
 from tests.tiny_runs import build_config, composed, dying_at, run_config
@@ -69,7 +69,7 @@ def reference(fake_cifar, tmp_path, monkeypatch):
 
 def cell_of(config, sweep):
     job = config.plain()
-    return Cell(job, sweep, name_of(job))
+    return Cell(job, sweep, MARK)
 
 
 def commit(row):
@@ -221,6 +221,6 @@ def test_a_checkpoint_of_other_data_is_refused(fake_cifar, other_order, words, i
 def test_a_configuration_that_is_wrong_still_gets_a_folder_name():
     job = build_config().plain()
     job["task"]["modulus"] = "seven"
-    assert name_of(job).startswith("adamw-lr=")
+    assert Cell(job, Path(), MARK).name.startswith("adamw-lr=")
     with pytest.raises(UserError):
         run(OmegaConf.create(job), Path("runs/x"))

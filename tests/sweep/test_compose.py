@@ -36,7 +36,7 @@ VALUES = {
     "model.width": ["8", "16", "${.heads}", "${seed}"],
     "model.heads": ["2", "4"],
     "~model.heads": ["4"],
-    "task": ["modular", "cifar10_small"],
+    "task": ["modular", "modular_divide"],
     "task.modulus": ["7", "${batch_size}"],
     "schedule": ["cosine", "step"],
     "++analysis": ["{level: 5}", "{level: ${lr}}"],
@@ -112,7 +112,7 @@ def test_every_cell_is_what_hydra_composes(axes, subdir, folder):
         [["optim=adam", "lr=0.01", "wd=0"], ["optim=adam", "wd=1e-3", "task.modulus=31"],
          ["optim=adam", "wd=${lr}"]],  # the first one's lr is not the last one's
         [["optim=sgd", "optim.momentum=0.5", "betas=[0.8,0.9]"], ["optim=adam", "betas=[0.8,0.9]"]],
-        [["task=cifar10_small", "name='007'"], ["task=cifar10_small", "name=x.y", "seed=3"]],
+        [["model=resnet8", "name='007'"], ["model=resnet8", "name=x.y", "seed=3"]],
         [["lr=0.1", "++lr=0.2"], ["++lr=0.2", "lr=0.1"]],
         [["threads=null", "precision=bf16"], ["threads=1", "runs_dir=elsewhere"]],
     ],

@@ -148,12 +148,15 @@ def test_a_cell_that_is_written_twice_runs_once():
 
 def test_two_cells_that_would_share_a_folder_are_named():
     config = grid.default("hydra.sweep.subdir=${optim.name}_${seed}")
+    found = grid.cells(grid.loader(), config, ["optim=adam,sgd", "lr=1e-3,2e-3"])
     with pytest.raises(UserError) as refused:
-        grid.cells(grid.loader(), config, ["optim=adam,sgd", "lr=1e-3,2e-3"])
+        grid.refuse_shared_folders(found)
     said = "lr=0.001 and lr=0.002 would share the run folder runs/adhoc/adam_0; let "
     assert str(refused.value).startswith(said)
+    found = grid.cells(grid.loader(), grid.default(), ["threads=1,2"])
     with pytest.raises(UserError, match="threads=1 and threads=2 are one run"):
-        grid.cells(grid.loader(), grid.default(), ["threads=1,2"])
+        grid.refuse_shared_folders(found)
+    grid.refuse_shared_folders(grid.cells(grid.loader(), grid.default(), ["seed=1,2"]))
 
 
 def test_an_axis_of_a_preset_may_be_given_by_another(tmp_path, monkeypatch):

@@ -52,7 +52,7 @@ def report(
 
         exported = runs_table(project, name)
     made = analyze(name, **folders, settings=settings, planned=planned, exported=exported)
-    if mirror:
+    if mirror and project:
         log_figures(project, name, [str(path) for path in made.figures])
     return made.text
 
@@ -60,7 +60,7 @@ def report(
 def _settings(options: Mapping[str, Any]) -> Settings:
     options = dict(options)
     for key in ("panels", "figures"):
-        chosen = options.get(key) or Settings.__dataclass_fields__[key].default
+        chosen: Any = options.get(key) or Settings.__dataclass_fields__[key].default
         options[key] = (chosen,) if isinstance(chosen, str) else tuple(chosen)
     return Settings(**options)
 

@@ -97,7 +97,10 @@ def lost_work(kills: int, every: float) -> list[dict[str, Any]]:
             if not pid:
                 run_cell(config, run)
                 os._exit(0)
-            time.sleep(2 + instants.uniform(0, 2 * every))
+            while not counted.exists():  # until it has begun
+                assert os.waitpid(pid, os.WNOHANG) == (0, 0), "the run ended before its first step"
+                time.sleep(0.01)
+            time.sleep(instants.uniform(0, 2 * every))
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             done, seconds = json.loads(counted.read_text())
@@ -105,6 +108,7 @@ def lost_work(kills: int, every: float) -> list[dict[str, Any]]:
             saved = next(checkpoints.states(torch.device("cpu")), None)
             step = saved["trainer"]["step"] if saved else 0
             lost.append((done - step) * seconds)
+            counted.unlink()
     timing = Timing.of(lost)
     what = f"work lost by a kill, a checkpoint every {every:g} s, seconds"
     return [

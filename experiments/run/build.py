@@ -321,8 +321,8 @@ def build_tracker(config: RunConfig, run_id: str, folder: Path) -> NoTracker | W
     """
     plain = config.plain()
     return _make("tracker", config.tracker)(
-        folder=folder, id=f"{config.name}-{run_id}", name=cell_name(plain, run_id), group=config.name,
-        job_type="train", tags=[config.optim.name], config=plain,
+        folder=folder, id=f"{config.name}-{run_id}", name=cell_name(plain, run_id),
+        group=config.name, job_type="train", tags=[config.optim.name], config=plain,
     )  # fmt: skip
 
 

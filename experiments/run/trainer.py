@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from experiments.models.base import DrawsNumbers
+from experiments.models import DrawsNumbers
 from experiments.seeding import stream
 from experiments.tasks import Examples, Task
 

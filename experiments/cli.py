@@ -246,10 +246,9 @@ def refuse_sweep_without_multirun() -> None:
     hydra = HydraConfig.get()
     cells = grid.combinations(grid.loader(), *grid.axes_of(hydra.sweeper), [])
     if hydra.mode == RunMode.RUN and len(cells) > 1:
-        words = shlex.join(hydra.overrides.task)
+        words, preset = shlex.join(hydra.overrides.task), hydra.runtime.choices["experiment"]
         raise UserError(
-            f"experiment={OmegaConf.select(hydra, 'runtime.choices.experiment')} is a sweep of {len(cells)} runs; "
-            f"type: {command()} -m {words}"
+            f"experiment={preset} is a sweep of {len(cells)} runs; type: {command()} -m {words}"
         )
 
 

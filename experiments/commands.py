@@ -67,7 +67,7 @@ def _report(options: Options, typed: Collection[str]) -> str:
 
 
 def _status(options: Options, typed: Collection[str]) -> str:
-    from experiments.sweep.status import status_of
+    from experiments.sweep.slurm.status import status_of
 
     return status_of(options)
 

@@ -41,7 +41,7 @@ def test_the_words_of_today_stay_as_they_are(capsys, typed):
     ("name", "function", "arguments"),
     [
         ("report", "experiments.report.pages.request.report", "options planned preset typed"),
-        ("status", "experiments.sweep.status.status_of", "options"),
+        ("status", "experiments.sweep.slurm.status.status_of", "options"),
         ("cost", "experiments.sweep.cost.report", "modular"),
         ("verdict", "experiments.report.pages.verdict.report", "results"),
         ("why", "experiments.report.pages.why.report", "runs results"),

@@ -12,7 +12,7 @@ import pytest
 
 from experiments.record.checkpoint import load
 from experiments.record.folder import RunFolder, run_folders
-from experiments.sweep.status import status
+from experiments.sweep.slurm.status import status
 from tests.faults.children import TINY, left_behind, until
 
 ROOT = Path(__file__).parents[2]

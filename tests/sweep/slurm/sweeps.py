@@ -98,7 +98,7 @@ class Lab:
     def status(self, name):
         """Return the cells of a sweep: their seed -> (state, reason)."""
         code = (
-            "import sys, json; from experiments.sweep.status import status;"
+            "import sys, json; from experiments.sweep.slurm.status import status;"
             "print(json.dumps([[c.name, c.state, c.reason] for c in"
             " status(sys.argv[1], 'runs', 'results')]))"
         )

@@ -13,7 +13,7 @@ from experiments.record.lock import Lock
 from experiments.sweep.cell import Cell
 from experiments.sweep.slurm import squeue, submission
 from experiments.sweep.slurm.squeue import SlurmTask
-from experiments.sweep.status import status, status_of, text
+from experiments.sweep.slurm.status import status, status_of, text
 from tests.report.report_data import run
 
 CODE = ("abc123", "f" * 16)

@@ -251,7 +251,7 @@ class RunWriter(RunFolder):
             write_atomically(self.config_file, text.encode())
         elif not self.config_file.read_text().startswith(header):
             raise UserError(
-                f"{self.path} holds another run (see its {self.config_file.name}); "
+                f"{self.path} holds another run (see its {self.config_file.name}, or other data); "
                 "choose another folder with hydra.run.dir=PATH"
             )
 

@@ -12,6 +12,7 @@ from experiments.errors import UserError
 from experiments.record.identity import cell_name
 from experiments.sweep import compose, grid
 from experiments.sweep.compose import plain
+from experiments.tasks import cifar_files
 
 #: What somebody may write behind each key.
 VALUES = {
@@ -49,6 +50,16 @@ SUBDIRS = [
 DIRS = ["${runs_dir}/${name}", "elsewhere/${now:%H-%M-%S-%f}", "a/${lr}"]
 #: Examples are small as they are; making a failure smaller would take minutes.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
+
+
+@pytest.fixture(autouse=True)
+def no_download(monkeypatch):
+    """The name of a run's folder needs the data, which are not there and need not be."""
+
+    def refuse(classes, data_dir):
+        raise UserError(f"no CIFAR-{classes} in {data_dir}")
+
+    monkeypatch.setattr(cifar_files, "_download", refuse)
 
 
 def by_hydra(config, words, number):

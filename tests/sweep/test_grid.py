@@ -176,3 +176,31 @@ def test_an_axis_of_a_preset_may_be_given_by_another(tmp_path, monkeypatch):
     assert grid.planned("linked") == expected
     epochs = [job["epochs"] for job in grid.jobs("linked", "seed=1,2", "batch_size=8")]
     assert epochs == [1, 2, 1, 2]
+
+
+def test_cells_are_composed_without_their_data(monkeypatch, tmp_path):
+    def no_network(*args, **kwargs):
+        raise AssertionError("composing must download nothing")
+
+    monkeypatch.setattr("torchvision.datasets.utils._urlretrieve", no_network)
+    assert len(grid.jobs("figure2_cpu", f"data_dir={tmp_path / 'none'}")) == 792
+
+
+def test_equal_settings_on_other_data_are_cells_of_their_own(fake_cifar, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(fake_cifar, other)
+    shutil.copy(
+        other / "cifar10" / "test-00000-of-00001.parquet",
+        other / "cifar10" / "train-00000-of-00001.parquet",
+    )
+    same = tmp_path / "same"
+    shutil.copytree(fake_cifar, same)
+    words = ["task=cifar10_small", "task.train_size=20", f"cache_dir={tmp_path / 'cache'}"]
+
+    def found(*folders):
+        typed = [*words, f"data_dir={','.join(map(str, folders))}"]
+        return grid.cells(grid.loader(), grid.default(*words), typed)
+
+    grid.refuse_shared_folders(found(fake_cifar, other))
+    with pytest.raises(UserError, match="data_dir=.* are one run"):
+        grid.refuse_shared_folders(found(fake_cifar, same))

@@ -48,7 +48,7 @@ def setting(name: str, value: Any) -> str:
     return f"{name.replace('_', ' ')} {value}"
 
 
-def order(key: Mapping[str, Any]) -> tuple:
+def order(key: Mapping[str, Any]) -> tuple[Any, ...]:
     """Sort key of panels: figure, task, optimizer, then raw before normalized, then schedules."""
     optims = list(dict.fromkeys([*FIRST.get(str(key.get("figure")), ()), *LABELS]))
     optim, schedule = str(key["optim"]), str(key.get("schedule", ""))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -35,7 +36,7 @@ def part(page: Page) -> Part | None:
 def section(found: Sequence[Difference]) -> Section:
     """Return all differences as a table, and each task's answer in a sentence."""
     head = ["", "", "lr", "wd", "all decay", *(f"{name} spared" for name in SPARED.values())]
-    rows: dict[tuple, list[str]] = {}
+    rows: dict[tuple[Any, ...], list[str]] = {}
     data, verdicts = [], []
     for one in found:
         form = units.form(one.metric)

@@ -29,6 +29,7 @@ PANEL_WIDTH, PANEL_HEIGHT = 1.85, 1.65
 SPLITS = {"test": "test set", "val": "validation split", "train": "training set"}
 TWIN = "The same {} runs in the paper's coordinate and in torch's"
 Grid = Sequence[Sequence[Measured | None]]
+Key = tuple[str, ...]
 
 
 @kind("heatmap")
@@ -96,7 +97,7 @@ def arrange(measured: Sequence[Measured]) -> Grid:
     rest = [name for name in measured[0].panel.key if name not in across]
     down = [name for name in rest if not _follows(measured, name, across)]
     ordered = sorted(measured, key=lambda one: _across_order(one.panel.key))
-    rows: dict[tuple, dict[tuple, Measured]] = {settings(one, down): {} for one in measured}
+    rows: dict[Key, dict[Key, Measured]] = {settings(one, down): {} for one in measured}
     for one in ordered:
         rows[settings(one, down)][settings(one, across)] = one
     columns = list(dict.fromkeys(settings(one, across) for one in ordered))
@@ -107,17 +108,17 @@ def arrange(measured: Sequence[Measured]) -> Grid:
 
 def _follows(measured: Sequence[Measured], name: str, across: Sequence[str]) -> bool:
     """Whether a swept setting is fixed by those across, as a schedule's factor by the schedule."""
-    seen: dict[tuple, set[tuple]] = {}
+    seen: dict[Key, set[Key]] = {}
     for one in measured:
         seen.setdefault(settings(one, across), set()).add(settings(one, [name]))
     return name not in PROTOCOL and all(len(values) == 1 for values in seen.values())
 
 
-def _across_order(key: Mapping[str, Any]) -> tuple:
+def _across_order(key: Mapping[str, Any]) -> tuple[Any, ...]:
     return names.order({"optim": ""} | {k: v for k, v in key.items() if k in ACROSS})
 
 
-def settings(one: Measured, which: Sequence[str]) -> tuple[str, ...]:
+def settings(one: Measured, which: Sequence[str]) -> Key:
     """Return some of a panel's settings as text, to group by."""
     return tuple(str(one.panel.key.get(name)) for name in which)
 
@@ -195,7 +196,7 @@ def _above(ax: Axes, text: str, points: float, colour: str) -> Artist:
     )  # fmt: skip
 
 
-def _norm(measured: Sequence[Measured], of: tuple) -> Normalize:
+def _norm(measured: Sequence[Measured], of: Key) -> Normalize:
     cells = [one.panel.cells for one in measured if settings(one, COMPARABLE) == of]
     how = measured[0].settings
     return panel_axes.scale(cells, how.metric, switches=how.level is not None)

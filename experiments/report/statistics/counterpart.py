@@ -76,7 +76,7 @@ def counterparts(ours: Sequence[Panel], theirs: Sequence[Panel]) -> list[Panel |
     return [known.get((*_protocol(panel), _rank(panel, ours))) for panel in ours]
 
 
-def _protocol(panel: Panel) -> tuple:
+def _protocol(panel: Panel) -> tuple[object, ...]:
     first = panel.runs.iloc[0]
     imagenet = str(first["task"]).startswith("imagenet32")
     return (imagenet, *(str(first[name]) for name in ("optim", "schedule", "decay")))

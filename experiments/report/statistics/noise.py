@@ -58,7 +58,7 @@ def replicate_noise(panels: Sequence[Panel], value: str) -> list[Noise | None]:
     return [found[_protocol(panel)] for panel in panels]
 
 
-def _protocol(panel: Panel) -> tuple:
+def _protocol(panel: Panel) -> tuple[object, ...]:
     return tuple((k, str(v)) for k, v in panel.key.items() if k not in ("optim", "convention"))
 
 

@@ -6,6 +6,7 @@ what is compared is the difference at one seed.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,7 @@ class Difference:
     task: str
     metric: str
     spared: str
-    cell: tuple | None
+    cell: tuple[Any, ...] | None
     base: float
     estimate: Estimate
 

@@ -320,10 +320,11 @@ def build_tracker(config: RunConfig, run_id: str, folder: Path) -> NoTracker | W
         folder: The run folder.
     """
     plain = config.plain()
-    return _make("tracker", config.tracker)(
+    tracker: NoTracker | WandbTracker = _make("tracker", config.tracker)(
         folder=folder, id=f"{config.name}-{run_id}", name=cell_name(plain, run_id),
         group=config.name, job_type="train", tags=[config.optim.name], config=plain,
     )  # fmt: skip
+    return tracker
 
 
 def _make(group: str, entry: Entry, **given: Any) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import wandb
+
 from experiments.record.failure import reason
 from experiments.record.folder import RunFolder
 from experiments.record.schema import COLUMNS

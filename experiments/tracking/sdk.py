@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import wandb
+
 from experiments.record.failure import reason
 
 log = logging.getLogger(__name__)
@@ -119,7 +120,9 @@ def last_step(files: list[Path]) -> int:
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=READ_TIMEOUT
         ).stdout
         records = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-        steps = [row["history"]["step"]["num"] for row in records if row.get("type") == "history"]
+        steps: list[int] = [
+            row["history"]["step"]["num"] for row in records if row.get("type") == "history"
+        ]
         if steps:
             return max(steps)
     return -1

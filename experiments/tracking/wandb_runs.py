@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-
 import wandb
+
 from experiments.errors import UserError
 from experiments.record.failure import reason
 from experiments.record.schema import COLUMNS, checked

@@ -224,6 +224,9 @@ def test_an_agents_command_reports_its_objective_also_if_the_run_had_ended(train
         if attempt == "first":
             (folder,) = tmp_path.glob("runs/tiny/*")
             row = json.loads((folder / "result.json").read_text())
+            lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+            errors = [(line["step"], line["test_error"]) for line in lines if "test_error" in line]
+            assert run.points("test_error") == errors
         assert run.summary["test_error"] == row["test_error"]
         assert folder.exists() == (attempt != "from the table")
         if attempt == "from its folder":

@@ -183,5 +183,5 @@ def tuning_frame(measured: Sequence[Measured]) -> pd.DataFrame:
     return pd.concat([one.tuning.assign(**_key(one)) for one in measured])
 
 
-def _key(one: Measured) -> dict[str, object]:
+def _key(one: Measured) -> dict[str, Any]:
     return {name: value for name, value in one.panel.key.items() if name != "convention"}

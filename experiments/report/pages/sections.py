@@ -1,6 +1,7 @@
 """What a report says of panels, section by section, and the tables that hold every number."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 

@@ -80,7 +80,8 @@ def _share(optim: Entry, lr: float) -> float:
     if optim.convention == "lr_coupled":
         return lr
     if _adaptive_l2(optim):
-        return lr / optim.get("eps", 1e-8)
+        eps = optim.get("eps", 1e-8)
+        return lr / eps if eps else math.inf
     return lr / (1 - optim.get("momentum", 0.0))
 
 

@@ -25,6 +25,8 @@ def warning(*words):
         ("optim=adam", "lr=1e-3", "wd=1e-4"),
         ("optim=adam", "lr=1e-3", "wd=0.1"),
         ("optim=adamw", "wd=0"),
+        ("optim=adam", "lr=1e-3", "wd=0.1", "optim.eps=0"),
+        ("optim=adam", "wd=0", "optim.eps=0"),
     ],
 )
 def test_sensible_values_pass(words):

@@ -159,11 +159,11 @@ def explain(error: BaseException, *, sweeps: bool = True) -> str:
     for cause in chain:
         if isinstance(cause, UserError):
             return str(cause)
-        if isinstance(cause, OSError):
-            return f"{cause.filename or 'file'}: {cause.strerror or cause}"
     for cause in chain:
         if isinstance(cause, MissingConfigException):
             return _missing_entry(cause)
+        if isinstance(cause, OSError):  # so is a MissingConfigException
+            return f"{cause.filename or 'file'}: {cause.strerror or cause}"
         if isinstance(cause, ConfigKeyError | ConfigAttributeError):
             return _unknown_key(cause)
         if isinstance(cause, OverrideParseException):

@@ -141,7 +141,7 @@ def test_every_preset_is_priced_by_the_kinds_of_its_cells(preset, kinds, a_secon
 
 def test_a_report_times_real_steps():
     lines = report("quickstart", seconds=0.05).splitlines()
-    assert lines[0].startswith("quickstart: 70 runs, 105,000 steps, ")
+    assert lines[0].startswith("quickstart: 39 runs, 58,500 steps, ")
     assert "0.05 seconds of each kind" in lines[-2]
 
 

@@ -72,6 +72,10 @@ def test_every_preset_and_entry_in_a_command_exists(page):
     words = [word for command in commands for word in command.split()]
     for group in ("experiment", "task", "model", "optim", "schedule", "decay", "probe"):
         chosen = [word.split("=", 1)[1] for word in words if word.startswith(f"{group}=")]
-        entries = {entry for value in chosen for entry in value.split(",")} - {"NAME", "mine", "search"}
+        entries = {entry for value in chosen for entry in value.split(",")} - {
+            "NAME",
+            "mine",
+            "search",
+        }
         missing = {e for e in entries if not (ROOT / "configs" / group / f"{e}.yaml").exists()}
         assert not missing

@@ -52,10 +52,7 @@ def rehearse(config: RunConfig) -> str | None:
     Raises:
         UserError: As for :func:`check`.
     """
-    task, reserved = whole_task(config), config.validation_size
-    task.check_split(reserved)
-    if reserved:
-        task = replace(task, train=task.train[reserved:])  # as many as the split would leave
+    task = _split_size(config)
     _check_model(
         config.model, config.task, FrozenDict(task.network), FrozenDict(task.network_options)
     )
@@ -74,8 +71,18 @@ def rehearse(config: RunConfig) -> str | None:
 
 def planned_steps(config: RunConfig) -> int:
     """Return how many optimizer steps a run takes."""
-    task = whole_task(config)
-    return build_budget(config, replace(task, train=task.train[config.validation_size :])).steps
+    return build_budget(config, _split_size(config)).steps
+
+
+def _split_size(config: RunConfig) -> Task:
+    """Return the task with as many training examples as the split would leave, without splitting.
+
+    Raises:
+        UserError: There are too few examples for the split.
+    """
+    task, reserved = whole_task(config), config.validation_size
+    task.check_split(reserved)
+    return replace(task, train=task.train[reserved:]) if reserved else task
 
 
 @cache

@@ -22,7 +22,7 @@ def make(folder):
     ]  # fmt: skip
     results = folder / "results"
     slopes = pd.DataFrame(rows).to_csv(index=False)
-    files.write(results / "figure2_cpu" / "decoupling.csv", slopes)
+    files.write(results / "figure2_cpu_2000" / "decoupling.csv", slopes)
     finding = {"kind": "gain", "of": ADAMS, "where": "constant", "value": 1.0,
                "low": -2.0, "high": 3.0, "n": 144, "reason": "", "note": ""}  # fmt: skip
     found = pd.DataFrame([finding, finding | {"where": "cosine", "low": 9.0, "high": 11.0}])

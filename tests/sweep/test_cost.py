@@ -130,7 +130,7 @@ def test_headers_tell_the_operations_that_are_counted(figure, a_second_a_step):
 @pytest.mark.parametrize(
     ("preset", "kinds"),
     [("quickstart", {"adam", "adamw"}), ("modular", {"adam", "adamw", "torch_adamw"}),
-     ("figure2_cpu", {"sgd", "sgdw", "adam", "adamw"}), ("adhoc", {"adamw"})],
+     ("figure2_cpu_2000", {"sgd", "sgdw", "adam", "adamw"}), ("adhoc", {"adamw"})],
 )  # fmt: skip
 def test_every_preset_is_priced_by_the_kinds_of_its_cells(preset, kinds, a_second_a_step):
     lines = report(preset).splitlines()

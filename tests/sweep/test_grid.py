@@ -183,7 +183,7 @@ def test_cells_are_composed_without_their_data(monkeypatch, tmp_path):
         raise AssertionError("composing must download nothing")
 
     monkeypatch.setattr("torchvision.datasets.utils._urlretrieve", no_network)
-    assert len(grid.jobs("figure2_cpu", f"data_dir={tmp_path / 'none'}")) == 792
+    assert len(grid.jobs("figure2_cpu_2000", f"data_dir={tmp_path / 'none'}")) == 792
 
 
 def test_equal_settings_on_other_data_are_cells_of_their_own(fake_cifar, tmp_path):

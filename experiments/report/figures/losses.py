@@ -50,7 +50,7 @@ def section(page: Sequence[Measured]) -> Section:
     rows, data, verdicts = [["", "", "without decay", "with decay", "difference (nats)"]], [], []
     for one in page:
         for metric, name in METRICS.items():
-            found, without, with_decay = effect(one.panel.runs, metric, one.settings.samples)
+            found, without, with_decay = effect(one.panel.runs, metric)
             shown = [f"{x:.3f}" if np.isfinite(x) else "-" for x in (without, with_decay)]
             rows.append([one.panel.name, name, *shown, found.text(".3f")])
             key = {"panel": one.panel.name, "loss": metric}

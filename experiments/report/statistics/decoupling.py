@@ -54,7 +54,7 @@ def rows(s: Surface, tolerance: float = 2.0) -> Rows:
     lowest = (error <= low[..., None] + TIE) & np.isfinite(error)
     tied = lowest.sum(2)
     with np.errstate(invalid="ignore"):
-        log_x = (lowest * s.log_x[~s.zero]).sum(2) / tied
+        log_x = (lowest * s.log_x[~s.zero]).sum(2) / tied + s.shift
         near = np.isfinite(low) & (low - best[:, None] < tolerance - TIE)
     there = ~np.isnan(s.error[:1, :, ~s.zero])  # samples have the cells of the first
     first = there & (there.cumsum(2) == 1)
@@ -89,9 +89,13 @@ def ridge_slope(s: Surface, tolerance: float = 2.0) -> Estimate:
 
 
 def ridge(s: Surface, tolerance: float = 2.0) -> pd.DataFrame:
-    """Return the points that ``ridge_slope`` fits: the best decay x of each lr that counts."""
+    """Return the points that ``ridge_slope`` fits: the best decay of each lr that counts.
+
+    Returns:
+        lr, x, and of a posterior its 95 % interval, low and high.
+    """
     r = rows(s, tolerance)
-    return _line(s, r.log_x[0], r.fitted[0])
+    return _line(s, r.log_x, r.fitted)
 
 
 def _why_no_ridge(n: int, flat: int, edge: int) -> str:
@@ -125,8 +129,8 @@ def threshold_slope(s: Surface, level: float = 50.0) -> Estimate:
 
 
 def threshold(s: Surface, level: float = 50.0) -> pd.DataFrame:
-    """Return the points that ``threshold_slope`` fits: the decay x at which each lr switches."""
-    log_x, *censored = (found[0] for found in _switches(s, level))
+    """Return the points that ``threshold_slope`` fits, as ``ridge`` has them: each lr's switch."""
+    log_x, *censored = _switches(s, level)
     return _line(s, log_x, ~np.any(censored, axis=0))
 
 
@@ -136,7 +140,7 @@ def _switches(s: Surface, level: float) -> tuple[np.ndarray, ...]:
     at = below.argmax(2)
     previous = np.take_along_axis(s.error, np.maximum(at - 1, 0)[..., None], 2)[..., 0]
     above, under = ~below.any(2), below.any(2) & (at <= int(s.zero.sum()))
-    return s.log_x[at], above, under, ~above & ~under & np.isnan(previous)
+    return s.log_x[at] + s.shift, above, under, ~above & ~under & np.isnan(previous)
 
 
 def top_correlation(s: Surface, count: int = 10) -> Estimate:
@@ -226,4 +230,10 @@ def _correlation(x: np.ndarray, y: np.ndarray, used: np.ndarray) -> tuple[np.nda
 
 
 def _line(s: Surface, log_x: np.ndarray, used: np.ndarray) -> pd.DataFrame:
-    return pd.DataFrame({"lr": s.lr[used], "x": 2.0 ** log_x[used]})
+    """Return lr, x, low and high of the rows that the first sample uses."""
+    rows = np.flatnonzero(used[0])
+    own = np.where(used, log_x, np.nan)[:, rows]
+    line = {"lr": s.lr[rows], "x": 2.0 ** own[0], "low": np.nan, "high": np.nan}
+    if s.posterior and len(own) > 1 and len(rows):
+        line["x"], line["low"], line["high"] = 2.0 ** np.nanpercentile(own, [50, 2.5, 97.5], axis=0)
+    return pd.DataFrame(line)

@@ -80,6 +80,24 @@ class Estimate:
         lack = f"not identified in {lost:.0%} of the bootstrap samples" if lost > 0.05 else ""
         return replace(self, low=low, high=high, n=n).noted(lack)
 
+    def credible(self, n: int, limits: tuple[float, float] = ANY) -> "Estimate":
+        """Return the median of its draws from a posterior, with their 95 % interval.
+
+        Args:
+            n: Runs that it rests on.
+            limits: Range of the statistic.
+        """
+        usable = self.draws[np.isfinite(self.draws)]
+        if not len(self.draws):
+            return replace(self, n=n)
+        if len(usable) < len(self.draws) / 2:
+            lost = 1 - len(usable) / len(self.draws)
+            reason = self.reason or f"not identified in {lost:.0%} of the draws"
+            return Estimate(math.nan, n=n, reason=reason, note=self.note)
+        low, value, high = map(float, np.percentile(usable, [2.5, 50, 97.5]))
+        ends = max(limits[0], low), min(limits[1], high)
+        return replace(self, value=value, low=ends[0], high=ends[1], n=n, reason="")
+
 
 def unidentified(reason: str, n: int = 0) -> Estimate:
     """Return the estimate of what the data do not determine."""

@@ -6,11 +6,11 @@ from matplotlib.figure import Figure
 
 from experiments.report.data import names
 from experiments.report.figures import style
-from experiments.report.statistics.factors import LEVEL, SETTING
+from experiments.report.statistics.factors import LEVEL, LINE
 
 
 def figure(found: pd.DataFrame) -> Figure:
-    """Draw thresholds, from ``factors.thresholds``, a line an optimizer and epsilon."""
+    """Draw thresholds, from ``factors.thresholds``, a line an optimizer, epsilon and rate."""
     drawn = style.figure(4.2, 2.8)
     draw(found, ax=drawn.subplots())
     return drawn
@@ -19,9 +19,9 @@ def figure(found: pd.DataFrame) -> Figure:
 def draw(found: pd.DataFrame, *, ax: Axes) -> Axes:
     """Draw on axes that the caller owns; the first epsilon is solid, the next ones dashed."""
     dashes = dict(zip(sorted(found["optim.eps"].unique()), style.DASHES, strict=False))
-    for (optim, eps), group in found.groupby(SETTING, sort=True):
+    for (optim, eps, lr), group in found.groupby(LINE, sort=True):
         own = group.sort_values("loss_scale")
-        label = rf"{names.label(str(optim))}, $\epsilon$ = {eps:g}"
+        label = rf"{names.label(str(optim))}, $\epsilon$ = {eps:g}, lr {lr:g}"
         ax.plot(
             own["loss_scale"], own["wd"], label=label,
             color=style.colour(str(optim)), ls=dashes[eps], lw=1.3, marker="o", ms=3,

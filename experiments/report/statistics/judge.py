@@ -3,10 +3,18 @@
 import math
 from dataclasses import dataclass
 
-from experiments.report.statistics.estimate import Estimate
+import numpy as np
+
+from experiments.report.statistics.estimate import Estimate, student_t
 
 HOLDS, FAILS, NOT_RESOLVED = "holds", "does not hold", "not resolved"
 NOT_RUN = "not run yet"
+#: Of a claim that follows from an algorithm's definition, and that no run could refute.
+BY_DEFINITION = "holds by definition"
+#: Instead of NOT_RESOLVED, where the power is below ENOUGH: more runs are needed to tell.
+UNDECIDABLE = "the design cannot decide"
+#: Power from which on a design can decide, as is customary.
+ENOUGH = 0.8
 INF = math.inf
 
 
@@ -24,6 +32,47 @@ def judge(estimate: Estimate, low: float, high: float) -> str:
     if estimate.high <= low or high <= estimate.low:
         return FAILS
     return NOT_RESOLVED
+
+
+def power(sd: float, n: int, low: float, high: float, truth: float) -> float:
+    r"""Return how often n seeds lead to the right verdict on a claim, were the truth known.
+
+    Of a truth between ``low`` and ``high`` that is ``HOLDS``, of any other ``FAILS``. Seeds are
+    normal about the truth and the interval is Student's, as in ``estimate.over_seeds``. Let a and b
+    be the distances of the ends from the truth in standard errors, and :math:`x = s / \sigma` the
+    standard deviation that n seeds show, over the true one. The interval lies inside with
+    probability :math:`E_x [\Phi(b - t x) - \Phi(a + t x)]_+`, outside with
+    :math:`E_x [\Phi(a - t x) + \Phi(-b - t x)]`; of a range with one end that is the noncentral t
+    distribution.
+
+    Args:
+        sd: Standard deviation between seeds, in the unit of the number.
+        n: Seeds.
+        low: Lower end of the claimed range, perhaps infinite.
+        high: Upper end.
+        truth: The number that would come out with infinitely many seeds.
+
+    Returns:
+        A probability; NaN where there is no interval: of one seed, or without an ``sd``.
+    """
+    if n < 2 or not math.isfinite(sd) or not math.isfinite(truth):
+        return math.nan
+    if sd == 0:
+        return 1.0
+    freedom, error = n - 1, sd / math.sqrt(n)
+    x = (np.arange(2000) + 0.5) / 2000 * (1 + 6 / math.sqrt(freedom))
+    density = np.exp((freedom - 1) * np.log(x) - freedom * (x * x - 1) / 2)  # of chi / sqrt(n - 1)
+    a, b, t = (low - truth) / error, (high - truth) / error, student_t(n)
+    if low < truth < high:
+        right = np.maximum(_normal(b - t * x) - _normal(a + t * x), 0)
+    else:
+        right = _normal(a - t * x) + _normal(-b - t * x)
+    return float((density * right).sum() / density.sum())
+
+
+def _normal(x: np.ndarray) -> np.ndarray:
+    """Return the standard normal distribution function."""
+    return np.array([(1 + math.erf(value / math.sqrt(2))) / 2 for value in x])
 
 
 def by_sign(estimate: Estimate, below: str, above: str, unsure: str) -> str:
@@ -62,6 +111,9 @@ class Claim:
         high: Upper end.
         figure: The figure of the paper that shows it; '' if the paper does not.
         where: Of a finding, its protocol.
+        exact: The one value that is claimed, about which the range leaves some room; None if the
+            claim is the range itself.
+        by_definition: Whether it follows from the algorithm's definition, so that it cannot fail.
     """
 
     text: str
@@ -72,6 +124,8 @@ class Claim:
     high: float = INF
     figure: str = ""
     where: str = ""
+    exact: float | None = None
+    by_definition: bool = False
 
     @property
     def range(self) -> str:
@@ -92,14 +146,23 @@ class Ruling:
         found: Our number; None before anything was run.
         task: On which task, where there are several.
         theirs: The paper's own number.
+        lr: The learning rate at which it is judged, or the two between which, as text.
+        power: How often the design would decide rightly, see :func:`power`; NaN if not known.
     """
 
     claim: Claim
     found: Estimate | None
     task: str = ""
     theirs: Estimate | None = None
+    lr: str = ""
+    power: float = math.nan
 
     @property
     def verdict(self) -> str:
-        """``HOLDS``, ``FAILS``, ``NOT_RESOLVED`` or ``NOT_RUN``."""
-        return judge(self.found, self.claim.low, self.claim.high) if self.found else NOT_RUN
+        """One of the words above, from ``HOLDS`` to ``UNDECIDABLE``."""
+        if self.found is None:
+            return NOT_RUN
+        verdict = judge(self.found, self.claim.low, self.claim.high)
+        if self.claim.by_definition and verdict == HOLDS:
+            return BY_DEFINITION
+        return UNDECIDABLE if verdict == NOT_RESOLVED and self.power < ENOUGH else verdict

@@ -22,7 +22,7 @@ from experiments.report.data.panels import Panel, average
 from experiments.report.data.text import csv, markdown
 from experiments.report.figures import style
 from experiments.report.statistics.estimate import Estimate
-from experiments.report.statistics.judge import HOLDS, judge
+from experiments.report.statistics.judge import HOLDS, judge, power_of
 from experiments.report.statistics.measure import measure_one
 from experiments.report.statistics.noise import seed_noise
 from experiments.report.statistics.paper_claims import STILL
@@ -109,7 +109,9 @@ def calibrate(setting: Setting, estimator: str, surfaces: int) -> dict[str, floa
 
     Returns:
         The setting; coverage, width and bias of the intervals that there are; stays, the share of
-        the surfaces of which the verdict is that the best decay stays; none, the share without.
+        the surfaces of which the verdict is that the best decay stays; predicted, what the widths
+        of the intervals say of that share if the slope were 0 (``power_of``); none, the share
+        without an interval.
     """
     found = [slope(setting, seed, estimator) for seed in range(surfaces)]
     known = [one for one in found if not one.reason and np.isfinite(one.low)]
@@ -119,6 +121,7 @@ def calibrate(setting: Setting, estimator: str, surfaces: int) -> dict[str, floa
         "width": float(np.mean([one.high - one.low for one in known])),
         "bias": float(np.mean([one.value for one in known]) - setting.slope),
         "stays": float(np.mean([judge(one, -STILL, STILL) == HOLDS for one in found])),
+        "predicted": float(np.mean([power_of(one, -STILL, STILL, 0.0) for one in known])),
         "none": 1 - len(known) / surfaces,
         "surfaces": surfaces,
     }
@@ -155,13 +158,14 @@ def page(found: pd.DataFrame) -> str:
     own = found[found["estimator"] == "gp"]
     decides = own[(own["slope"] == 0) & (own["noise"] == max(NOISES)) & (own["rows"] == RATES)]
     head = ["true slope", "noise", "rows near the best", "wd step"]
-    head += ["coverage", "width", "bias", "decides “stays”", "argmin: coverage", "“stays”"]
+    head += ["coverage", "width", "bias", "decides “stays”", "predicted for 0"]
+    head += ["argmin: coverage", "“stays”"]
     keys = ["slope", "noise", "rows", "step"]
     both = own.merge(found[found["estimator"] == "argmin"], on=keys, suffixes=("", "_argmin"))
     table = [head] + [
         [f"{row.slope:g}", f"{row.noise:g}", f"{row.rows:g}", f"{row.step:g}",
          f"{row.coverage:.2f}", f"{row.width:.2f}", f"{row.bias:+.2f}", f"{row.stays:.0%}",
-         f"{row.coverage_argmin:.2f}", f"{row.stays_argmin:.0%}"]
+         f"{row.predicted:.0%}", f"{row.coverage_argmin:.2f}", f"{row.stays_argmin:.0%}"]
         for row in both.itertuples()
     ]  # fmt: skip
     return (
@@ -174,7 +178,9 @@ def page(found: pd.DataFrame) -> str:
         f"{' and '.join(f'{row.stays:.0%} (wd step {row.step:g})' for row in decides.itertuples())}"
         f" of the cases; {POWER:.0%} were aimed at.\n\n"
         "Noise is the standard deviation of a run in points of the error; width that of the 95 % "
-        "interval. `argmin` takes the lowest cell of each learning rate and resamples seeds.\n\n"
+        "interval. “Predicted” is the power that reports print: what the widths of the intervals say "
+        "of a slope of exactly 0. `argmin` takes the lowest cell of each learning rate and "
+        "resamples seeds.\n\n"
         "![Coverage and power](calibration.png)\n\n"
         f"{markdown(table)}\n"
     )

@@ -9,6 +9,7 @@ import numpy as np
 
 from experiments.report.data.panels import Panel, seed_table
 from experiments.report.statistics.noise import seed_effects
+from experiments.report.statistics.resample import generator
 
 
 def offsets(
@@ -30,12 +31,12 @@ def offsets(
     Returns:
         Shape (samples, panels), 0 where a panel has one seed; and how panels were paired, in words.
     """
-    generator = np.random.default_rng(len(panels))
+    draw = generator(*(sorted(panel.key.items()) for panel in panels))
     tables = [_near(panel, metric, near) for panel in panels]
     seeds = [_seeds(panel, metric) for panel in panels]
     count = len(seeds[0])
     if len(panels) == 1 or count < 2 or any(own != seeds[0] for own in seeds):
-        drawn = [_drawn(*_effects(table), len(table.T), samples, generator) for table in tables]
+        drawn = [_drawn(*_effects(table), len(table.T), samples, draw) for table in tables]
         return np.stack(drawn, 1), "" if len(panels) == 1 or count < 2 else "seeds not paired"
     found = [_effects(table) for table in tables]
     effects = np.stack([own for own, _ in found])
@@ -43,8 +44,8 @@ def offsets(
     left = effects - shared
     freedom = (len(panels) - 1) * (count - 1)
     excess = max((left**2).sum() / freedom - float(np.mean([noise for _, noise in found])), 0.0)
-    own = generator.standard_t(freedom, (samples, len(panels))) * np.sqrt(excess / count)
-    common = _drawn(shared, 0.0, count, samples, generator)
+    own = draw.standard_t(freedom, (samples, len(panels))) * np.sqrt(excess / count)
+    common = _drawn(shared, 0.0, count, samples, draw)
     return common[:, None] + own, f"paired over {count} seeds"
 
 
@@ -71,9 +72,9 @@ def _effects(table: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _drawn(
-    effects: np.ndarray, noise: float, count: int, samples: int, generator: np.random.Generator
+    effects: np.ndarray, noise: float, count: int, samples: int, draw: np.random.Generator
 ) -> np.ndarray:
     if count < 2:
         return np.zeros(samples)
     excess = max(float((effects**2).sum() / (count - 1)) - noise, 0.0)
-    return np.asarray(generator.standard_t(count - 1, samples) * np.sqrt(excess / count))
+    return np.asarray(draw.standard_t(count - 1, samples) * np.sqrt(excess / count))

@@ -14,6 +14,11 @@ from experiments.report.statistics.noise import Noise, seed_effects
 from experiments.report.statistics.settings import Settings
 
 
+def generator(*what: object) -> np.random.Generator:
+    """Return a generator seeded by what it is for: the same thing gets the same draws."""
+    return np.random.default_rng(zlib.crc32(str(what).encode()))
+
+
 def panel_surface(panel: Panel, settings: Settings, noise: Noise | None) -> Surface:
     r"""Return a panel's table, then S resampled ones; none of these without noise.
 
@@ -33,16 +38,16 @@ def panel_surface(panel: Panel, settings: Settings, noise: Noise | None) -> Surf
     n = (~np.isnan(errors)).sum(1)
     common, left = seed_effects(errors)
     left = np.take_along_axis(left, np.isnan(left).argsort(1, kind="stable"), 1)  # NaN last
-    generator = np.random.default_rng(zlib.crc32(str(sorted(panel.key.items())).encode()))
+    draw = generator(sorted(panel.key.items()))
     moved = np.zeros((size, len(n)))
-    moved[:, n == 1] = noise.sd * generator.standard_normal((size, int((n == 1).sum())))
+    moved[:, n == 1] = noise.sd * draw.standard_normal((size, int((n == 1).sum())))
     for seeds in np.unique(n[n > 1]):
         at = n == seeds
-        pick = generator.integers(seeds, size=(size, int(at.sum()), int(seeds)))
+        pick = draw.integers(seeds, size=(size, int(at.sum()), int(seeds)))
         away = left[at][np.arange(at.sum())[None, :, None], pick]
         moved[:, at] = away.mean(2) * np.sqrt(seeds / (seeds - 1))
     if (seeds := len(common)) > 1:
-        pick = generator.integers(seeds, size=(size, seeds))
+        pick = draw.integers(seeds, size=(size, seeds))
         moved[:, n > 1] += common[pick].mean(1, keepdims=True) * np.sqrt(seeds / (seeds - 1))
     diverged = (cells["diverged"] > 0).to_numpy()
     start = np.where(diverged, np.inf, center)

@@ -5,14 +5,13 @@ decay does not rule the fit; s is the tolerance of the ridge, about 2 points, or
 the level of the switch.
 """
 
-import zlib
-
 import numpy as np
 
 from experiments.report.data.panels import Panel, seed_table
 from experiments.report.data.surface import Surface, surface
 from experiments.report.statistics import gaussian_process
 from experiments.report.statistics.noise import Noise, seed_effects
+from experiments.report.statistics.resample import generator
 from experiments.report.statistics.settings import Settings
 
 #: Degrees of freedom that the pooled noise has beside a cell's own.
@@ -71,17 +70,17 @@ def smooth(panel: Panel, settings: Settings, noise: Noise | None) -> Surface | N
         own = own[max(known[0] - 1, 0) : known[-1] + 2]
         inside[i] = (grid > strength[own[0]] - 1e-9) & (grid < strength[own[-1]] + 1e-9)
         at[i] = np.stack([np.full(len(grid), table.log_lr[i]), grid - (strength - wd)[own[0]]], 1)
-    generator = np.random.default_rng(zlib.crc32(str(sorted(panel.key.items())).encode()))
+    draw = generator(sorted(panel.key.items()))
     size = min(settings.samples, DRAWS)
-    drawn = fitted.draws(at[inside] - middle, size, generator)
+    drawn = fitted.draws(at[inside] - middle, size, draw)
     errors = np.full((1 + size, len(table.lr), len(grid)), np.nan)
     errors[:, inside] = _expanded(drawn, low, settings.scale)
     zero = np.flatnonzero(~decayed)
-    moved = generator.standard_normal((1 + size, len(zero))) * np.sqrt(variance[zero])
+    moved = draw.standard_normal((1 + size, len(zero))) * np.sqrt(variance[zero])
     moved[0] = 0
     without = np.full((1 + size, len(table.lr), int(len(zero) > 0)), np.nan)
     without[:, row[zero]] = _expanded(value[zero] + moved, low, settings.scale)[..., None]
-    shift = JITTER * generator.standard_normal((1 + size, len(table.lr)))
+    shift = JITTER * draw.standard_normal((1 + size, len(table.lr)))
     shift[0] = 0
     return Surface(
         lr=table.lr,

@@ -1,7 +1,8 @@
 """What the interval of a number means: for a claim, and for the sentence that says it."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from experiments.report.statistics.estimate import Estimate
 
@@ -92,12 +93,15 @@ class Ruling:
         found: Our number; None before anything was run.
         task: On which task, where there are several.
         theirs: The paper's own number.
+        power: How often a design as ours, with so many seeds, says that the claim holds when it
+            is exactly true; by the number of seeds, from simulation.
     """
 
     claim: Claim
     found: Estimate | None
     task: str = ""
     theirs: Estimate | None = None
+    power: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def verdict(self) -> str:

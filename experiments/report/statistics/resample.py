@@ -1,7 +1,7 @@
 """What other seeds might have given: the one place where anything is drawn at random.
 
-Every function returns what was measured as the first of its 1 + S samples, and S resampled ones
-after it; nothing else is known of them elsewhere.
+Every function but ``standard_normal``, which is for simulations, returns what was measured as the
+first of its 1 + S samples, and S resampled ones after it; nothing else is known of them elsewhere.
 """
 
 import zlib
@@ -31,7 +31,7 @@ def panel_surface(panel: Panel, settings: Settings, noise: Noise | None) -> Surf
         return table
     errors, center = seed_table(panel, settings.metric), cells[settings.metric].to_numpy(float)
     n = (~np.isnan(errors)).sum(1)
-    generator = np.random.default_rng(zlib.crc32(str(sorted(panel.key.items())).encode()))
+    generator = _generator(panel)
     moved = np.zeros((size, len(n)))
     moved[:, n == 1] = noise.sd * generator.standard_normal((size, int((n == 1).sum())))
     for seeds in np.unique(n[n > 1]):
@@ -43,6 +43,15 @@ def panel_surface(panel: Panel, settings: Settings, noise: Noise | None) -> Surf
     start = np.where(diverged, np.inf, center)
     fixed = diverged | (cells["bound"] != "").to_numpy()
     return table.sampled(np.where(fixed, start, np.maximum(start + moved, 0.0)))
+
+
+def standard_normal(panel: Panel, shape: tuple[int, ...]) -> np.ndarray:
+    """Return noise for simulated runs of a panel, the same whenever the panel is."""
+    return _generator(panel).standard_normal(shape)
+
+
+def _generator(panel: Panel) -> np.random.Generator:
+    return np.random.default_rng(zlib.crc32(str(sorted(panel.key.items())).encode()))
 
 
 def cell_means(

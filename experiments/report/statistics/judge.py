@@ -1,7 +1,8 @@
 """What the interval of a number means: for a claim, and for the sentence that says it."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.special import ndtr
@@ -166,6 +167,7 @@ class Ruling:
         theirs: The paper's own number.
         lr: The learning rate at which it is judged, or the two between which, as text.
         power: How often the design would decide rightly, see :func:`power`; NaN if not known.
+        by_seeds: The same for designs with so many seeds.
     """
 
     claim: Claim
@@ -174,6 +176,7 @@ class Ruling:
     theirs: Estimate | None = None
     lr: str = ""
     power: float = math.nan
+    by_seeds: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def verdict(self) -> str:

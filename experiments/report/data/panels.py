@@ -182,6 +182,13 @@ def seed_table(panel: Panel, value: str) -> np.ndarray:
     return table.reindex(pd.MultiIndex.from_frame(panel.cells[["lr", "wd"]])).to_numpy(float)
 
 
+def seeds(panels: Iterable[Panel]) -> str:
+    """Say how many seeds the cells of panels have, such as '3 seeds' or '1 to 3 seeds'."""
+    counts = [n for one in panels for n in one.cells["n"] if n > 0] or [0]
+    low, high = min(counts), max(counts)
+    return f"{low} to {high} seeds" if low < high else f"{low} seed" + "s" * (low != 1)
+
+
 def ranked(cells: pd.DataFrame, value: str) -> pd.DataFrame:
     """Sort the cells that can be best, the lowest first; among equal errors the lower loss.
 

@@ -10,7 +10,7 @@ from experiments.report.data.panels import best_cell, grouped
 from experiments.report.data.text import short
 from experiments.report.data.units import unit
 from experiments.report.figures import style
-from experiments.report.figures.heatmap import seeds
+from experiments.report.figures.heatmap import averaged
 from experiments.report.figures.kinds import Page, Part, Picture, kind
 from experiments.report.statistics.measure import Measured
 
@@ -24,7 +24,7 @@ def part(page: Page) -> Part | None:
     """Draw the learning curves, if there are any."""
     if not page.has_points:
         return None
-    text = CAPTION.format(page.optimizers, seeds(page.panels))
+    text = CAPTION.format(page.optimizers, averaged(page.panels))
     return Part({"curves": Picture(learning_curves(page.panels, page.points), text)})
 
 

@@ -56,7 +56,7 @@ def table(found: Sequence[Ruling], *, brief: bool = False) -> Table:
 def _row(ruling: Ruling) -> list[str]:
     claim, theirs = ruling.claim, ruling.theirs
     paper = PRINTED.get(claim.statistic) or (theirs.text() if theirs else "-")
-    ours, n = (ruling.found.text(), str(ruling.found.n)) if ruling.found else ("-", "-")
+    ours, n = (ruling.found.text(), ruling.found.support) if ruling.found else ("-", "-")
     verdict = WORDS.get(ruling.verdict, ruling.verdict)
     return [claim.text, claim.number, paper, ours, n, verdict, claim.range]
 

@@ -170,7 +170,7 @@ def summary_rows(rulings: Sequence[Ruling]) -> Table:
 
 def number_rows(rulings: Sequence[Ruling]) -> Table:
     """Return a task's claims with their numbers: a claim and learning rate a row."""
-    rows = [["", "claim", "number", "claimed", "lr", "found", "n", "verdict", "power"]]
+    rows = [["", "claim", "number", "claimed", "lr", "found", "rests on", "verdict", "power"]]
     for claim, own in _by_claim(rulings).items():
         start = [names.label(claim.of), claim.text, claim.number, claim.range]
         for one in own:
@@ -178,7 +178,7 @@ def number_rows(rulings: Sequence[Ruling]) -> Table:
             number = found.mapped(lambda x: np.round(x, 6)).text("#.3g")  # the rest is rounding
             certain = claim.by_definition or np.isnan(one.power)
             decides = "-" if certain else f"{one.power:.2f}"
-            rows.append([*start, one.lr, number, str(found.n), why_claims.said(one), decides])
+            rows.append([*start, one.lr, number, found.support, why_claims.said(one), decides])
             start = [""] * len(start)
     return rows
 

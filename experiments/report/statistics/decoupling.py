@@ -80,12 +80,11 @@ def ridge_slope(s: Surface, tolerance: float = 2.0) -> Estimate:
     values = np.where(inside >= 2, _slope(s.log_lr, r.log_x, used), np.nan)
     n, flat = int(used[0].sum()), int((r.counted & ~used)[0].sum())
     edge, clipped = int((used & r.edge)[0].sum()), int((r.near & r.clipped)[0].sum())
-    parts = [f"{n} of {len(s.lr)} rows"]
-    parts += [f"{edge} with the minimum at the grid's edge"] if edge else []
+    parts = [f"{edge} with the minimum at the grid's edge"] if edge else []
     parts += [f"{flat} flat rows left out"] if flat else []
     parts += [f"{clipped} clipped rows left out"] if clipped else []
     reason = "" if np.isfinite(values[0]) else _why_no_ridge(n, flat, edge)
-    return from_draws(values, reason, ", ".join(parts))
+    return from_draws(values, reason, ", ".join(parts), f"{n} of {len(s.lr)} rows")
 
 
 def ridge(s: Surface, tolerance: float = 2.0) -> pd.DataFrame:
@@ -120,12 +119,12 @@ def threshold_slope(s: Surface, level: float = 50.0) -> Estimate:
     used = ~above & ~under & ~unsure
     values = np.where(used.sum(1) >= 2, _slope(s.log_lr, log_x, used), np.nan)
     n = int(used[0].sum())
-    parts = [f"{n} of {len(s.lr)} rows"]
+    parts: list[str] = []
     for mask, what in ((above, "above"), (under, "below")):
         parts += [f"{mask[0].sum()} switch {what} the grid"] if mask[0].any() else []
     parts += [f"{unsure[0].sum()} beside a missing cell"] if unsure[0].any() else []
     reason = "" if n >= 2 else f"{_rows(n)} with a switch inside the grid, where a slope needs two"
-    return from_draws(values, reason, ", ".join(parts))
+    return from_draws(values, reason, ", ".join(parts), f"{n} of {len(s.lr)} rows")
 
 
 def threshold(s: Surface, level: float = 50.0) -> pd.DataFrame:
@@ -200,10 +199,10 @@ def freezing_cost(s: Surface, tolerance: float = 2.0) -> Estimate:
     loose = int((frozen & (s.bound | np.isinf(s.error[0]))).any(1).sum())
     absent = int((frozen & np.isnan(s.error[0])).any(1).sum())
     n = int(r.counted[0].sum())
-    note = f"{n} of {len(s.lr)} rows" + (f", {absent} without the frozen cell" if absent else "")
-    note += f"; a lower bound: in {loose} the frozen cell is clipped or diverged" if loose else ""
+    parts = [f"{absent} without the frozen cell"] if absent else []
+    parts += [f"a lower bound: in {loose} the frozen cell is clipped or diverged"] if loose else []
     reason = "" if np.isfinite(values[0]) else f"{_rows(n)} near the best, where a mean needs two"
-    return from_draws(values, reason, note)
+    return from_draws(values, reason, "; ".join(parts), f"{n} of {len(s.lr)} rows")
 
 
 def _rows(n: int) -> str:

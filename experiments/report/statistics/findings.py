@@ -56,7 +56,7 @@ class Finding:
         known = {"metric": metric.replace("_", " "), "unit": units.difference(metric)}
         what = KINDS[self.kind].format(first=first, second=second, **known)
         form = units.form(metric) if "{unit}" in KINDS[self.kind] else ".2f"
-        number = [self.estimate.text(form), str(self.estimate.n), self.estimate.remark]
+        number = [self.estimate.text(form), self.estimate.support, self.estimate.remark]
         return [", ".join(filter(None, subject)), what, *number]
 
 

@@ -1,13 +1,13 @@
 """Measurements: the statistics of panels, and numbers made of those of several panels."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from experiments.report.data.panels import Panel
+from experiments.report.data.panels import Panel, seeds
 from experiments.report.data.surface import Surface
 from experiments.report.statistics import decoupling, tuning
 from experiments.report.statistics.estimate import ANY, Estimate, from_draws
@@ -121,11 +121,11 @@ def measure_one(
     cells = panel_surface(panel, settings, noise)
     fitted = smooth(panel, settings, noise) if settings.estimator == "gp" else None
     between = cells if fitted is None else fitted
-    estimates = {
-        name: _finished(statistic, between if name in OF_SURFACE else cells, panel.done, name)
-        for name, statistic in statistics(settings).items()
-        if name in only or not only
-    }
+    estimates = {}
+    for name, statistic in statistics(settings).items():
+        if name in only or not only:
+            own = between if name in OF_SURFACE else cells
+            estimates[name] = _finished(statistic(own), [panel], posterior=own.posterior, name=name)
     best = [
         from_draws(column).with_interval(0, (0.0, np.inf))
         for column in tuning.expected_best(cells).T
@@ -135,10 +135,14 @@ def measure_one(
     return Measured(panel, settings, noise, between, estimates, curve[curve["value"].notna()])
 
 
-def _finished(statistic: Statistic, surface: Surface, n: int, name: str = "") -> Estimate:
-    """Compute a statistic with its interval, as the samples of the surface ask for it."""
-    found, limits = statistic(surface), LIMITS.get(name, ANY)
-    return found.credible(n, limits) if surface.posterior else found.with_interval(n, limits)
+def _finished(
+    found: Estimate, panels: Sequence[Panel], *, posterior: bool, name: str = ""
+) -> Estimate:
+    """Give a statistic its interval, as its samples ask for it, and say what it rests on."""
+    n, limits = sum(one.done for one in panels), LIMITS.get(name, ANY)
+    cells = f"{sum(len(one.cells) for one in panels)} cells"
+    found = replace(found, basis=f"{found.basis or cells} x {seeds(panels)}")
+    return found.credible(n, limits) if posterior else found.with_interval(n, limits)
 
 
 def contrast(
@@ -176,7 +180,5 @@ def contrast(
         if estimate.reason
     ]
     made = from_draws(combine(*values.T), "; ".join(reasons), note)
-    n = sum(one.panel.done for one in panels)
-    if all(one.surface.posterior for one in panels):
-        return made.credible(n)
-    return made.with_interval(n)
+    posterior = all(one.surface.posterior for one in panels)
+    return _finished(made, [one.panel for one in panels], posterior=posterior)

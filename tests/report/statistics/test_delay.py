@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from experiments.report.statistics.delay import CLAIMS, contrasts, rulings, simulated
-from experiments.report.statistics.judge import FAILS, HOLDS, UNDECIDABLE
+from experiments.report.statistics.judge import FAILS, HOLDS, NOT_RESOLVED, UNDECIDABLE
 from tests.report.sweep_data import delayed, delays_of
 
 
@@ -111,5 +111,5 @@ def test_what_the_runs_do_not_determine_is_not_said():
     (one,) = delays_of(delayed(budget=150))
     assert one.never > 0
     assert all(estimate.reason for estimate in one.exponents.values())
-    assert [ruling.verdict for ruling in rulings(one)] == [UNDECIDABLE] * 2
+    assert [ruling.verdict for ruling in rulings(one)] == [NOT_RESOLVED] * 2
     assert not any(ruling.by_seeds for ruling in rulings(one))

@@ -135,6 +135,6 @@ def test_missing_runs_are_said():
         "Adam + L2, AdamW",
         "AdamW minus Adam + L2, best test error with decay, points",
         one.estimate.text(),
-        "142",
+        "48 cells x 1 to 3 seeds",
         one.estimate.note,
     ]

@@ -132,6 +132,8 @@ class Claim:
         where: Of a finding, its protocol.
         exact: The one value that is claimed, about which the range leaves some room; None if the
             claim is the range itself.
+        opposite: A value that would refute it; None for one as far outside the range's end as the
+            truth is inside.
         by_definition: Whether it follows from the algorithm's definition, so that it cannot fail.
     """
 
@@ -144,6 +146,7 @@ class Claim:
     figure: str = ""
     where: str = ""
     exact: float | None = None
+    opposite: float | None = None
     by_definition: bool = False
 
     @property
@@ -154,6 +157,12 @@ class Claim:
         if math.isinf(self.high):
             return f"above {self.low:.3g}"
         return f"{self.low:.3g} to {self.high:.3g}"
+
+    def mirrored(self, truth: float) -> float:
+        """Return the value as far outside the nearest end of the range as ``truth`` is inside."""
+        end = min((end for end in (self.low, self.high) if math.isfinite(end)),
+                  key=lambda end: abs(end - truth))  # fmt: skip
+        return 2 * end - truth
 
 
 @dataclass(frozen=True)
@@ -167,7 +176,8 @@ class Ruling:
         theirs: The paper's own number.
         lr: The learning rate at which it is judged, or the two between which, as text.
         power: How often the design would decide rightly, see :func:`power`; NaN if not known.
-        by_seeds: The same for designs with so many seeds.
+        against: How often it would decide rightly were the opposite true; NaN if not known.
+        by_seeds: The power of designs with so many seeds.
     """
 
     claim: Claim
@@ -176,6 +186,7 @@ class Ruling:
     theirs: Estimate | None = None
     lr: str = ""
     power: float = math.nan
+    against: float = math.nan
     by_seeds: Mapping[int, float] = field(default_factory=dict)
 
     @property

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
@@ -15,7 +16,7 @@ from matplotlib.patches import Patch
 from experiments.report.data import coordinates, names
 from experiments.report.data.panels import PROTOCOL, grouped, seeds
 from experiments.report.data.text import MINUS
-from experiments.report.data.units import unit
+from experiments.report.data.units import is_loss, unit
 from experiments.report.figures import panel_axes, style
 from experiments.report.figures.kinds import Page, Part, Picture, kind
 from experiments.report.figures.tuning_curves import tuning_curves
@@ -25,7 +26,9 @@ from experiments.report.statistics.measure import Measured, measure_one
 ACROSS = ("schedule", "epochs", "train_size", "batch_size")
 #: Panels share a colour scale, and tuning curves their axes, when they agree in these.
 COMPARABLE = ("figure", "task", "epochs", "train_size")
-PANEL_WIDTH, PANEL_HEIGHT = 1.85, 1.65
+PANEL_WIDTH, PANEL_HEIGHT = 2.45, 1.95
+#: The scale ends this many tolerances above the best.
+BASIN = 4.0
 SPLITS = {"test": "test set", "val": "validation split", "train": "training set"}
 TWIN = "The same {} runs in the paper's coordinate and in torch's"
 Grid = Sequence[Sequence[Measured | None]]
@@ -158,7 +161,7 @@ def heatmaps(grid: Grid, note: str = "", shown: Quantity | None = None) -> Figur
             elif row[0] and set(row[0].panel.cells["lr"]) == set(one.panel.cells["lr"]):
                 ax.tick_params(labelleft=False)
             if not shared:
-                _bar(figure, [ax], "")
+                _bar(figure, [ax], unit(value))
     if shared:
         drawn = [ax for ax in axes.flat if ax.get_visible()]
         _bar(figure, drawn, shown.label if shown else unit(value))
@@ -175,9 +178,18 @@ def _title(one: Measured) -> list[str]:
 def _panel(ax: Axes, one: Measured, value: str, norm: Normalize) -> None:
     panel, axis, colour = one.panel, one.settings.axis, style.colour(one.panel.optim)
     line = None if one.slope.reason else one.line
+    is_metric = value == one.settings.metric
+    form = cell_form(panel.cells, value) if is_metric else ""
+    longest = max((f"{x:{form}}" for x in panel.cells[value].dropna()), key=len, default="")
+    shown = one.settings.numbers
+    if shown is None:
+        boxes = panel_axes.layout(panel.cells, axis)
+        size = 72 * PANEL_WIDTH, 72 * PANEL_HEIGHT
+        shown = panel_axes.fits(boxes, size, longest)
     panel_axes.heatmap(
-        panel.cells, value=value, axis=axis, norm=norm, line=line, colour=colour, ax=ax
-    )
+        panel.cells, value=value, axis=axis, norm=norm, line=line, colour=colour, ax=ax,
+        form=form if shown else "",
+    )  # fmt: skip
     label = coordinates.label(axis, panel.setting("convention"), panel.setting("decay"))
     ax.set_xlabel(label, fontsize=style.FONT - 1, labelpad=2)
     number = one.slope.text("+.2f").replace("-", MINUS)
@@ -199,7 +211,9 @@ def _above(ax: Axes, text: str, points: float, colour: str) -> Artist:
 def _norm(measured: Sequence[Measured], of: Key) -> Normalize:
     cells = [one.panel.cells for one in measured if settings(one, COMPARABLE) == of]
     how = measured[0].settings
-    return panel_axes.scale(cells, how.metric, switches=how.level is not None)
+    return panel_axes.scale(
+        cells, how.metric, basin=BASIN * how.tolerance, switches=how.level is not None
+    )
 
 
 def _bar(figure: Figure, axes: list[Axes], label: str) -> None:
@@ -222,11 +236,18 @@ def _legend(
     """Explain the marks that are in use, and say what a cell is, beneath the panels."""
     states = {state for one in measured for state in one.panel.cells["status"]}
     slope = measured[0].settings.slope.split("_")[0]
-    handles: list[Artist] = [
-        Line2D([], [], ls="", marker="*", color="black", ms=7, label="best cell"),
-        Line2D([], [], ls="", marker="o", mfc="none", mec="black", ms=5, mew=0.7, label="ten best"),
-        Line2D([], [], color="0.3", marker=".", lw=1.4, label=f"{slope} (what the slope fits)"),
-    ]
+    drawn = {str(artist.get_gid()) for ax in figure.axes for artist in ax.get_children()}
+    known: dict[str, Artist] = {
+        "best": Line2D([], [], ls="", marker="*", color="black", ms=7, label="best cell"),
+        "top": Patch(facecolor="none", edgecolor="black", label="ten best"),
+        "ridge": Line2D([], [], color="0.3", marker=".", lw=1.4, label=f"{slope} of the slope"),
+        "band": Line2D([], [], color="0.3", lw=0.7, ls=(0, (2, 1.5)), label="its 95 % band"),
+        "slope 0": Line2D([], [], color="0.25", lw=0.7, ls=(0, (1, 1.5)), label="slope 0"),
+        "slope -1": Line2D(
+            [], [], color="0.25", lw=0.7, ls=(0, (4, 1.5, 1, 1.5)), label=f"slope {MINUS}1"
+        ),
+    }
+    handles = [handle for mark, handle in known.items() if mark in drawn]
     marks = {
         "diverged": (style.DIVERGED, "", r"$\times$ diverged"),
         "partial": (style.PARTIAL, "", "/ some seeds diverged"),
@@ -254,6 +275,13 @@ def _legend(
         borderaxespad=0.2,
         handlelength=1.4,
     )
+
+
+def cell_form(cells: pd.DataFrame, value: str) -> str:
+    """Return how the numbers in cells are printed: with the decimals that tell them apart."""
+    if is_loss(value):
+        return ".2f"
+    return ".1f" if cells[value].max() < 100 else ".0f"
 
 
 def caption(measured: Sequence[Measured]) -> str:

@@ -15,8 +15,12 @@ from experiments.report.data.panels import ranked
 from experiments.report.data.text import short
 from experiments.report.figures import style
 
+#: Points: size of the numbers in cells.
+NUMBER = 4.6
 #: Distance of the wd = 0 column from the others, in columns.
 GAP = 0.4
+#: Errors closer than this are equal.
+TIE = 1e-9
 LOG = np.log10(2)
 
 
@@ -29,23 +33,27 @@ def heatmap(
     best: int = 10,
     line: pd.DataFrame | None = None,
     colour: str = "black",
+    form: str = "",
     ax: Axes,
 ) -> Axes:
     """Draw ``value`` over log2 lr and log2 of the decay's coordinate, as in Figures 1 and 2.
 
-    Cells at wd = 0 stand apart at the end of no decay. The ``best`` lowest cells are ringed (equal
-    errors: the lower loss), the lowest has a star. Grey with a cross: all seeds diverged; pale grey
-    with a slash: some did. Hatched: planned but not run. Blank: run, but without this number. A
-    cell that is only a bound, or beyond the scale, has the colour of ``norm``'s upper end.
+    Cells at wd = 0 stand apart at the end of no decay. The ``best`` lowest cells are framed, unless
+    they are an arbitrary choice among equal ones or nearly all of the table; the lowest has a star
+    (equal errors: the lower loss). Grey with a cross: all seeds diverged; pale grey with a slash:
+    some did. Hatched: planned but not run. Blank: run, but without this number. A cell that is only
+    a bound, or beyond the scale, has the colour of ``norm``'s upper end.
 
     Args:
         cells: One row a cell, from ``panels.average``.
         value: Column to colour by, in percent or nats.
         axis: Coordinate of the decay, one of ``coordinates.AXES``.
         norm: Colour scale, shared by panels that are to be compared.
-        best: How many of the lowest cells to ring.
-        line: Points (lr, x) of the ridge or threshold, drawn over the cells in ``colour``.
+        best: How many of the lowest cells to frame.
+        line: Points (lr, x) of the ridge or threshold, drawn over the cells in ``colour``, with the
+            band (low, high) where it has one, and lines of slope 0 and -1 through its middle.
         colour: Colour of the optimizer.
+        form: How the number in each cell is printed; '' prints none.
         ax: Axes to draw on.
 
     Returns:
@@ -75,15 +83,67 @@ def heatmap(
     gone = _boxes(boxes[status == "missing"], "white", edge="0.6", hatch="//////")
     gone.set(gid="missing", hatch_linewidth=0.4)
     ax.add_collection(gone)
-    _rings(ax, middle, cells, value, best, size)
+    _frames(ax, boxes, middle, cells, value, best, size)
     if line is not None and len(line):
-        halo = [Stroke(linewidth=3, foreground="white"), Normal()]
-        x, y = np.log2(line["x"].to_numpy()), np.log2(line["lr"].to_numpy())
-        ax.plot(
-            x, y, color=colour, path_effects=halo, marker=".", ms=4, lw=1.4, gid="ridge", zorder=3
-        )
+        _line(ax, line, colour)
+        _slopes(ax, boxes, line)
+    if form:
+        _numbers(ax, middle, cells, value, norm, form)
     _ticks(ax, boxes, middle[:, 0], cells, axis)
     return ax
+
+
+def _line(ax: Axes, line: pd.DataFrame, colour: str) -> None:
+    """Draw the ridge or threshold with its band."""
+    halo = [Stroke(linewidth=2.6, foreground="white"), Normal()]
+    x, y = np.log2(line["x"].to_numpy()), np.log2(line["lr"].to_numpy())
+    if line["low"].notna().all():
+        ends = np.log2(line[["low", "high"]].to_numpy(float)).T
+        ax.fill_betweenx(y, *ends, color="white", alpha=0.45, lw=0, zorder=2.5, gid="band")
+        for end in ends:
+            ax.plot(end, y, color=colour, lw=0.7, ls=(0, (2, 1.5)), zorder=2.6, gid="band")
+    ax.plot(
+        x, y, color=colour, path_effects=halo, marker=".", ms=3.5, lw=1.2, gid="ridge", zorder=3
+    )
+
+
+def _slopes(ax: Axes, boxes: np.ndarray, line: pd.DataFrame) -> None:
+    """Draw lines of slope 0 and -1 through the middle of the ridge or threshold."""
+    x, y = np.log2(line[["x", "lr"]]).mean()
+    width, height = np.ptp(boxes[:, :2]), np.ptp(boxes[:, 2:])
+    halo = [Stroke(linewidth=1.6, foreground="0.85"), Normal()]
+    for slope, dash in ((0, (0, (1, 1.5))), (-1, (0, (4, 1.5, 1, 1.5)))):
+        reach = np.array([-1, 1]) * (height if not slope else min(width, height))
+        ax.plot(
+            x + slope * reach, y + reach, color="0.15", lw=0.7, ls=dash, zorder=2.2,
+            gid=f"slope {slope}", path_effects=halo,
+        )  # fmt: skip
+
+
+def _numbers(
+    ax: Axes, middle: np.ndarray, cells: pd.DataFrame, value: str, norm: Normalize, form: str
+) -> None:
+    """Print each cell's value in black or white, whichever stands out."""
+    shown = (cells["status"] == "finished").to_numpy()
+    for (x, y), number, bound in zip(
+        middle[shown], cells[value][shown], cells["bound"][shown], strict=True
+    ):
+        over = bound == "high" or number > (norm.vmax or 0)
+        face = style.colour_map()(1.5 if over else norm(number))
+        red, green, blue, _ = face
+        dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
+        text = {"high": ">", "low": "<"}.get(bound, "") + f"{number:{form}}"
+        ax.text(
+            x, y, text, ha="center", va="center", fontsize=NUMBER, zorder=6, gid="number",
+            color="white" if dark else "black",
+            path_effects=[Stroke(linewidth=1.2, foreground=face), Normal()],
+        )  # fmt: skip
+
+
+def fits(boxes: np.ndarray, size: tuple[float, float], text: str) -> bool:
+    """Whether a number fits into every cell of axes of a size in points."""
+    width, height = _smallest(boxes, *size)
+    return width > 0.6 * NUMBER * len(text) and height > 1.5 * NUMBER
 
 
 def layout(cells: pd.DataFrame, axis: str) -> np.ndarray:
@@ -129,13 +189,15 @@ def _edges(values: np.ndarray) -> np.ndarray:
     return np.stack([np.r_[first, middle][at], np.r_[middle, last][at]], axis=1)
 
 
-def scale(tables: list[pd.DataFrame], value: str, *, switches: bool = False) -> Normalize:
+def scale(
+    tables: list[pd.DataFrame], value: str, *, basin: float = np.inf, switches: bool = False
+) -> Normalize:
     """Return one colour scale for several panels: from the best cell to a robust upper end.
 
     The upper end is the 90th percentile of the cells, or the lowest bound of a clipped cell: a few
     terrible cells do not flatten the picture, they lie beyond the scale. Nor do many bad ones, as
-    the scale ends at three times the median's distance from the best; unless the task
-    ``switches``: there bad cells are half of the matter.
+    the scale ends ``basin`` above the best, and at three times the median's distance from it;
+    unless the task ``switches``: there bad cells are half of the matter.
     """
     cells = pd.concat(tables)
     shown = cells[cells["status"] == "finished"]
@@ -146,6 +208,8 @@ def scale(tables: list[pd.DataFrame], value: str, *, switches: bool = False) -> 
     middle = float(values.median())
     if not switches and middle > low + 0.05 * (high - low):
         high = min(high, low + 3 * (middle - low))
+    if not switches:
+        high = min(high, low + basin)
     high = float(bounds.min()) if len(bounds) else high
     return Normalize(low, high if high > low else low + 1)
 
@@ -171,25 +235,35 @@ def _fill(
     ax.add_collection(filled)
 
 
-def _rings(
-    ax: Axes, middle: np.ndarray, cells: pd.DataFrame, value: str, best: int, size: float
-) -> None:
-    """Ring the lowest cells; the lowest of all gets a star."""
-    at = cells.index.get_indexer(ranked(cells, value)[:best].index)
-    x, y = middle[at].T
-    if len(at):
-        ax.plot(
-            x, y, ls="", marker="o", ms=size, mfc="none", mec="black", mew=0.7, zorder=4, gid="top"
-        )
-        style.star(ax, x[:1], y[:1], size=max(1.5 * size, 6.0), zorder=5)
+def _frames(
+    ax: Axes, boxes: np.ndarray, middle: np.ndarray, cells: pd.DataFrame, value: str, best: int,
+    size: float,
+) -> None:  # fmt: skip
+    """Frame the lowest cells; the lowest of all gets a star."""
+    order = ranked(cells, value)
+    if not len(order):
+        return
+    at = cells.index.get_indexer(order[:best].index)
+    cut = order[value].iloc[: best + 1]
+    if len(order) >= 2 * best and cut.iloc[-1] > cut.iloc[-2] + TIE:
+        frames = _boxes(boxes[at], "none", edge="black")
+        frames.set(linewidths=0.9, zorder=4, gid="top")
+        ax.add_collection(frames)
+    corner = boxes[at[0], [1, 3]] - [0.2, 0.2] * (boxes[at[0], [1, 3]] - boxes[at[0], [0, 2]])
+    style.star(ax, corner[:1], corner[1:], size=max(1.2 * size, 5.0), zorder=7)
+
+
+def _smallest(boxes: np.ndarray, width: float, height: float) -> tuple[float, float]:
+    """Return width and height of the smallest cell, of axes that are so large."""
+    across = width * np.diff(boxes[:, :2]).min() / np.ptp(boxes[:, :2])
+    return across, height * np.diff(boxes[:, 2:]).min() / np.ptp(boxes[:, 2:])
 
 
 def _marker(ax: Axes, boxes: np.ndarray) -> float:
     """Size of a mark, in points, that fits in a cell."""
-    width, height = ax.get_window_extent().width, ax.get_window_extent().height
-    across = width * np.diff(boxes[:, :2]).min() / np.ptp(boxes[:, :2])
-    down = height * np.diff(boxes[:, 2:]).min() / np.ptp(boxes[:, 2:])
-    return float(np.clip(0.5 * min(across, down) * 72 / ax.figure.dpi, 3.0, 7.0))
+    extent = ax.get_window_extent()
+    smallest = min(_smallest(boxes, extent.width, extent.height))
+    return float(np.clip(0.5 * smallest * 72 / ax.figure.dpi, 3.0, 7.0))
 
 
 def _ticks(ax: Axes, boxes: np.ndarray, middle: np.ndarray, cells: pd.DataFrame, axis: str) -> None:

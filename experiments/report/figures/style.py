@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, to_rgb
+from matplotlib.colors import Colormap, ListedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.typing import ColorType
 from numpy.typing import ArrayLike
@@ -41,7 +41,7 @@ DASHES = ("-", "--", ":", "-.")
 SPARE = ("#6a3d9a", "#b15928", "#666666", "#e7298a", "#1b9e77")
 
 #: Marks of the heatmaps, in RGB hex. ABOVE is what lies beyond the colour scale.
-ABOVE, DIVERGED, PARTIAL, HIDDEN = "#1c0b22", "#b9b9b9", "#dadada", "#f4f4f4"
+ABOVE, DIVERGED, PARTIAL, HIDDEN = "#3f3f3f", "#b9b9b9", "#dadada", "#f4f4f4"
 FONT = 7.5
 
 
@@ -176,8 +176,12 @@ def plain(ax: Axes) -> None:
 
 
 def colour_map() -> Colormap:
-    """Return the map of all heatmaps: bright is good, and what lies above the scale is black."""
-    return colormaps["viridis_r"].with_extremes(over=ABOVE)
+    """Return the map of all heatmaps: bright is good, and what lies above the scale is dark grey.
+
+    The darkest part of viridis is left out, so that the scale's end is no grey.
+    """
+    kept = colormaps["viridis_r"](np.linspace(0, 0.88, 256))
+    return ListedColormap(kept, name="decay").with_extremes(over=ABOVE)
 
 
 def render(figure: Figure) -> dict[str, bytes]:

@@ -26,6 +26,7 @@ class Settings:
     samples: int = 2000
     noise: str | None = None
     estimator: str = "gp"
+    numbers: bool | None = None
 
     def __post_init__(self) -> None:
         coordinates.check(self.axis)
@@ -35,6 +36,8 @@ class Settings:
                 continue
             if not isinstance(value, (int, float)) or not 0 < value < np.inf:
                 raise UserError(f"{name}={value} must be a positive number")
+        if self.numbers not in (True, False, None):
+            raise UserError(f"numbers={self.numbers} must be true, false or null")
         if self.estimator not in ESTIMATORS:
             raise UserError(f"estimator={self.estimator} must be one of {', '.join(ESTIMATORS)}")
         if not isinstance(self.samples, int) or not 0 <= self.samples <= MOST_SAMPLES:

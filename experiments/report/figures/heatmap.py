@@ -68,6 +68,17 @@ def twin(page: Sequence[Measured]) -> list[Measured]:
     ]
 
 
+def beside(ours: Sequence[Measured], theirs: Sequence[Measured], note: str = "") -> Figure:
+    """Draw the paper's panels above ours of the same optimizers, each side on its own scale."""
+    rows: list[list[Measured | None]] = []
+    for side, who in ((theirs, "the paper"), (ours, "ours")):
+        named = [
+            replace(one, panel=replace(one.panel, name=f"{one.panel.name}, {who}")) for one in side
+        ]
+        rows += [list(named)] if len(named) <= 4 else [list(row) for row in arrange(named)]
+    return heatmaps(rows, note)
+
+
 @dataclass(frozen=True)
 class Quantity:
     """What heatmaps colour by, where it is not a metric at the end of a run.
@@ -160,8 +171,11 @@ def heatmaps(grid: Grid, note: str = "", shown: Quantity | None = None) -> Figur
                 ax.set_ylabel(r"learning rate $\alpha$", fontsize=style.FONT)
             elif row[0] and set(row[0].panel.cells["lr"]) == set(one.panel.cells["lr"]):
                 ax.tick_params(labelleft=False)
-            if not shared:
-                _bar(figure, [ax], unit(value))
+        own = {settings(one, COMPARABLE) for one in row if one is not None}
+        drawn = [ax for ax in line if ax.get_visible()]
+        if not shared:
+            for axes_of_bar in [drawn] if len(own) == 1 else [[ax] for ax in drawn]:
+                _bar(figure, axes_of_bar, unit(value))
     if shared:
         drawn = [ax for ax in axes.flat if ax.get_visible()]
         _bar(figure, drawn, shown.label if shown else unit(value))
@@ -172,7 +186,7 @@ def heatmaps(grid: Grid, note: str = "", shown: Quantity | None = None) -> Figur
 def _title(one: Measured) -> list[str]:
     """The panel's name, in two lines where it is long."""
     name = one.panel.name
-    return [name] if len(name) < 27 else name.split(", ", 1)
+    return [name] if len(name) < 30 else name.split(", ", 1)
 
 
 def _panel(ax: Axes, one: Measured, value: str, norm: Normalize) -> None:

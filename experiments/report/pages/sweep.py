@@ -16,14 +16,18 @@ from experiments.report.data import curves
 from experiments.report.data.frames import frame
 from experiments.report.data.panels import Panel, panels
 from experiments.report.data.text import csv
+from experiments.report.figures.heatmap import beside
 from experiments.report.figures.kinds import Page, Picture, Section, kinds
 from experiments.report.pages import files, readme, sections
 from experiments.report.pages.settings import Settings
 from experiments.report.statistics import counterpart, findings, matching
+from experiments.report.statistics import settings as statistics_settings
 from experiments.report.statistics.measure import Measured, measure
 from experiments.report.statistics.rivals import by_figure
 
 log = logging.getLogger(__name__)
+#: More panels than this are too many for one picture with the paper's.
+MOST_BESIDE = 6
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,13 @@ def analyze(
         drawn, told = draw(Page(name, own, typed, _first(note)), settings)
         pictures |= drawn
         said += [sections.numbers(name, own, is_grid=settings.is_grid), *told]
-    said += _comparisons(measured, settings, typed, results_dir)
+    pairs = []
+    if settings.paper and not settings.suffix:
+        pairs = counterpart.pairs(measured, results_dir, settings.paper)
+        said += [sections.beside(pairs)] if pairs else []
+    if pairs and len(pairs) <= MOST_BESIDE:
+        pictures["beside"] = _beside(pairs, _first(note))
+    said += _comparisons(measured, settings, typed)
     for name, picture in pictures.items():
         contents |= files.pictures(folder / name, picture.figure)
     for name in dict.fromkeys(name for one in said for name in one.data):
@@ -122,14 +132,18 @@ def draw(page: Page, settings: Settings) -> tuple[dict[str, Picture], list[Secti
     return pictures, [part.section for part in known if part.section]
 
 
+def _beside(pairs: Sequence[counterpart.Pair], note: str) -> Picture:
+    """Draw the paper's panels above ours."""
+    theirs = measure([pair.theirs for pair in pairs], statistics_settings.Settings())
+    text = "The paper's cells above, ours below, each on a colour scale of its own."
+    return Picture(beside([pair.ours for pair in pairs], theirs, note), text)
+
+
 def _comparisons(
-    measured: Sequence[Measured], settings: Settings, points: pd.DataFrame, results_dir: Path
+    measured: Sequence[Measured], settings: Settings, points: pd.DataFrame
 ) -> list[Section]:
-    """Compare panels with the paper's, with each other, and with those of another convention."""
+    """Compare panels with each other, and with those of another convention."""
     found: list[Section] = []
-    if settings.paper and not settings.suffix:
-        pairs = counterpart.pairs(measured, results_dir, settings.paper)
-        found += [sections.beside(pairs)] if pairs else []
     if not settings.level and not settings.suffix:
         compared = findings.findings(measured, points)
         found += [sections.comparisons(compared, settings.metric)] if compared else []

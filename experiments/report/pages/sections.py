@@ -36,26 +36,40 @@ IN_UNITS = ("freezing_cost", "one_pass_regret", "best_of_10")
 SHAKY = ("lower bound", "edge", "samples")
 EXPLAINED = """\
 Slopes are d log2 wd* / d log2 lr: 0 is decoupled, -1 fully coupled. The cost of freezing is the
-mean loss, in {unit}, of keeping the globally best wd while lr moves. The share near the best counts
-cells within {near:g} {unit} of it; the one-pass regret is what tuning lr, then wd, once, leaves on
-the table; best of 10 draws is the lowest error to expect from ten random cells; the interaction
-share is the part of the variance in the basin that no f(lr) + g(wd) explains. Brackets are 95 %
-bootstrap intervals over seeds ({samples} samples); with one seed the noise of a run comes from
+mean loss, in {unit}, of keeping the globally best wd while lr moves. {how} The share near the best
+counts cells within {near:g} {unit} of it; the one-pass regret is what tuning lr, then wd, once,
+leaves on the table; best of 10 draws is the lowest error to expect from ten random cells; the
+interaction share is the part of the variance in the basin that no f(lr) + g(wd) explains: these,
+and the top-10 correlation, are of the cells, with 95 % bootstrap intervals over seeds ({samples}
+samples, what a seed adds to all cells drawn jointly); with one seed the noise of a run comes from
 replicate cells at wd = 0 or from the experiment that `decoupling.csv` names, and without any there
-is no interval. The spacing of the grid is not in
-them: no slope is known better than about one step of wd over the range of lr. `decoupling.csv` has
-every number with what it rests on, `decoupling.py` and `tuning.py` of
-`experiments/report/statistics` the formulas."""
+is no interval. `decoupling.csv` has every number with what it rests on; the formulas stand in
+`smooth.py`, `decoupling.py` and `tuning.py` of `experiments/report/statistics`."""
+#: By the estimator: how slopes and costs are found.
+HOW = {
+    "gp": """\
+Both are medians and 95 % intervals over surfaces drawn from a Gaussian process that is fitted to
+all cells at once, which holds the noise of a run, the spacing of the grid, and 0.25 octaves by
+which single rows may lie off a straight line; how often such intervals hold the truth is measured
+in [calibration](../calibration/README.md).""",
+    "argmin": """\
+Both take the lowest cell of each lr, with 95 % bootstrap intervals over seeds; the spacing of the
+grid is not in them.""",
+}
 RANKS = """\
 The rank correlation (Spearman) is over cells of the two grids that lie alike relative to the best
 cell of each: lr and wd divided by the best cell's, nearest in log2, at most half a step apart
 (`experiments/report/statistics/counterpart.py`); budgets are matched by rank. Its interval
 resamples cells."""
 COMPARED = """\
-Of wd* ~ steps^-p: p is 1/2 if the paper's normalization makes the best decay the same for all
-budgets, 1 if what stays is the averaging time as a share of the run. Brackets are 95 % bootstrap
-intervals over seeds, or over the noise of a run. `findings.csv` has every number; formulas are in
-`compare.py`, `equal_loss.py`, `budget.py` and `speed.py` of `experiments/report/statistics`."""
+Best errors are those with decay: at wd = 0 L2 and its decoupled twin are the same runs. Differences
+of best errors and exponents are medians and 95 % intervals over surfaces drawn from the Gaussian
+process; where panels share their seeds, what a seed adds to both cancels (*paired*). Equal training
+loss and restarts are compared seed by seed, with Student's t over seeds. Of wd* ~ steps^-p: p is
+1/2 if the paper's normalization makes the best decay the same for all budgets, 1 if what stays is
+the averaging time as a share of the run. `findings.csv` has every number; formulas are in
+`compare.py`, `pairing.py`, `equal_loss.py`, `budget.py` and `speed.py` of
+`experiments/report/statistics`."""
 
 
 def numbers(figure: str, page: Sequence[Measured], *, is_grid: bool) -> Section:
@@ -65,6 +79,8 @@ def numbers(figure: str, page: Sequence[Measured], *, is_grid: bool) -> Section:
     if not is_grid:
         return Section(title, [best_cells(page)], data=data)
     tables = [best_cells(page), *(statistics_table(page, which) for which in (DECOUPLING, TUNING))]
+    if any(one.levels for one in page):
+        tables.append(levels(page))
     return Section(title, tables, lines=[*reasons(page), *notes(page)], data=data)
 
 
@@ -85,7 +101,8 @@ def best_cells(measured: Sequence[Measured]) -> Table:
             value += f" ± {spread:{form}}" if spread == spread else ""
             in_bits = [f"{best[metric] / units.BIT:{form}}" for _ in bits]
             where = [value, *in_bits, short(best["lr"]), short(best["wd"])]
-        noise = f"{one.noise.sd:{form}}" if one.noise else "-"
+        switches = one.settings.level is not None  # errors of a cell are then 0 or chance
+        noise = f"{one.noise.sd:{form}}" if one.noise and not switches else "-"
         done, planned = one.panel.done, len(one.panel.runs)
         diverged = int((one.panel.runs["status"] == DIVERGED).sum())
         counts = [f"{done}/{planned}", str(planned - done), str(diverged)]
@@ -95,14 +112,29 @@ def best_cells(measured: Sequence[Measured]) -> Table:
 
 def statistics_table(measured: Sequence[Measured], which: Sequence[str]) -> Table:
     """Return some statistics with their intervals, as text under a head."""
-    shown = [name for name in which if name in measured[0].estimates]
+    first = measured[0].estimates
+    shown = [
+        name
+        for name in which
+        if name in first and not all(one.estimates[name].reason for one in measured)
+    ] or [name for name in which if name in first]
     own = units.form(measured[0].settings.metric)
     forms = {name: own if name in IN_UNITS else ".2f" for name in shown}
-    rows = [["", *(HEADS[name] for name in shown)]]
+    slope = measured[0].settings.slope
+    basis = ["slope rests on"] if slope in shown else []
+    rows = [["", *(HEADS[name] for name in shown), *basis]]
     for one in measured:
         found = [one.estimates[name].text(form) for name, form in forms.items()]
-        rows.append([one.panel.name, *found])
+        rows.append([one.panel.name, *found, *(one.estimates[slope].support for _ in basis)])
     return rows
+
+
+def levels(measured: Sequence[Measured]) -> Table:
+    """Return the slope of the threshold at several levels of the error, as text under a head."""
+    heads = [f"threshold slope at {level:g} %" for level in measured[0].levels]
+    return [["", *heads]] + [
+        [one.panel.name, *(found.text() for found in one.levels.values())] for one in measured
+    ]
 
 
 def reasons(measured: Sequence[Measured]) -> list[str]:
@@ -161,7 +193,9 @@ def conventions(matches: Sequence[Match]) -> list[Section]:
 def explained(settings: Settings) -> Section:
     """Say what the numbers of a grid are, and where their formulas stand."""
     unit = units.difference(settings.metric)
-    text = EXPLAINED.format(unit=unit, near=settings.near, samples=settings.samples)
+    text = EXPLAINED.format(
+        unit=unit, near=settings.near, samples=settings.samples, how=HOW[settings.estimator]
+    )
     return Section("What the numbers are", explained=text)
 
 
@@ -174,6 +208,10 @@ def statistics_frame(measured: Sequence[Measured]) -> pd.DataFrame:
             noise = {"statistic": "run_noise", "value": one.noise.sd, "note": one.noise.basis}
             rows.append(key | noise)
         rows += [key | {"statistic": name} | e.row() for name, e in one.estimates.items()]
+        rows += [
+            key | {"statistic": f"threshold_slope_at_{level:g}"} | e.row()
+            for level, e in one.levels.items()
+        ]
     columns = ["statistic", *COLUMNS]
     table = pd.DataFrame(rows).astype({"n": "Int64"})
     return table[[name for name in table if name not in columns] + columns]

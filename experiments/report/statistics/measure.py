@@ -29,6 +29,8 @@ LIMITS = {
 }
 
 
+#: Percent: levels of the error at which the slope of the threshold is given besides the report's.
+LEVELS = (1.0, 5.0, 10.0, 20.0, 40.0)
 #: Statistics of the surface, not of its cells: computed on draws from the Gaussian process.
 OF_SURFACE = ("ridge_slope", "threshold_slope", "freezing_cost")
 
@@ -43,6 +45,7 @@ class Measured:
         noise: Standard deviation of a run; None without any replicate.
         surface: Draws of the surface between its cells, or with ``estimator=argmin`` of its cells.
         estimates: Each statistic by name, see :func:`statistics`.
+        levels: The slope of the threshold at each of ``LEVELS``, where the report is about one.
         tuning: Expected best error of k random draws: k, value, low, high.
     """
 
@@ -51,6 +54,7 @@ class Measured:
     noise: Noise | None
     surface: Surface
     estimates: dict[str, Estimate]
+    levels: dict[float, Estimate]
     tuning: pd.DataFrame
 
     @property
@@ -126,13 +130,20 @@ def measure_one(
         if name in only or not only:
             own = between if name in OF_SURFACE else cells
             estimates[name] = _finished(statistic(own), [panel], posterior=own.posterior, name=name)
+    levels = {}
+    if settings.level is not None and settings.metric.endswith("_error") and not only:
+        for level in LEVELS:
+            found = decoupling.threshold_slope(between, level)
+            levels[level] = _finished(found, [panel], posterior=between.posterior)
     best = [
         from_draws(column).with_interval(0, (0.0, np.inf))
         for column in tuning.expected_best(cells).T
     ]
     curve = pd.DataFrame([one.row() for one in best])[["value", "low", "high"]]
     curve.insert(0, "k", tuning.DRAWS)
-    return Measured(panel, settings, noise, between, estimates, curve[curve["value"].notna()])
+    return Measured(
+        panel, settings, noise, between, estimates, levels, curve[curve["value"].notna()]
+    )
 
 
 def _finished(

@@ -31,7 +31,7 @@ ALLOWED = {
         "report/pages"
     ),
     "hydra_plugins": "record run sweep sweep/slurm",
-    "benchmarks": "optim models record run sweep",
+    "benchmarks": ("optim models record run sweep report/data report/statistics report/figures"),
     "": "run sweep tracking commands cli",
 }
 FLOOR = {"errors", "interrupt", "seeding", "progress"}

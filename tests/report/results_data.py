@@ -17,7 +17,7 @@ def make(folder):
     slopes = {"sgd": (-0.8, -0.9, -0.7), "sgdw": (0.5, 0.4, 0.6), "adam": (-0.3, -0.5, 0.1)}
     rows = [
         {"optim": optim, "statistic": "ridge_slope", "value": v, "low": low, "high": high,
-         "n": 2, "reason": "", "note": "5 of 8 rows"}
+         "n": 2, "basis": "5 of 8 rows x 2 seeds", "reason": "", "note": ""}
         for optim, (v, low, high) in slopes.items()
     ]  # fmt: skip
     results = folder / "results"

@@ -5,6 +5,7 @@ import pandas as pd
 
 from experiments.report.data import curves
 from experiments.report.data.panels import panels
+from experiments.report.statistics.delay import delays
 from experiments.report.statistics.grokking import in_steps
 from experiments.report.statistics.measure import measure
 from experiments.report.statistics.settings import Settings
@@ -114,3 +115,36 @@ def panels_in_steps(*sweeps, planned=None):
     points = typed({name: own for _, part in sweeps for name, own in part.items()})
     page = measured(runs, planned=planned, level=5.0)
     return [in_steps(one, points, 5.0) for one in page], points
+
+
+def delayed(optim="adamw", exponents=(-1.0, 0.0), sd=0.4, seeds=range(6), budget=2490, **values):
+    """Runs that fit their training set after 100 steps and generalize by a power law, and points.
+
+    The delay is 400 steps at lambda 2e-3 and lr 2e-3; both sets are looked at every 15 steps.
+    """
+    generator = np.random.default_rng(0)
+    found, points = [], {}
+    for seed in seeds:
+        for lr in (5e-4, 2e-3, 8e-3):
+            for wd in (0.0, *(2e-3 * 2.0 ** np.arange(-4, 4))):
+                name = f"{optim}{lr}{wd}{seed}"
+                law = (wd / 2e-3) ** exponents[0] * (lr / 2e-3) ** exponents[1] if wd else np.inf
+                at = 100 + 400 * law * np.exp(sd * generator.standard_normal())
+                looks = {*range(15, 136, 15), 495, budget, 15 * np.ceil(min(at, 1e6) / 15)}
+                found.append(
+                    run(id=name, optim=optim, lr=lr, wd=wd, seed=seed, steps=budget, **values)
+                )
+                points[name] = [
+                    {"step": step, "epoch": step / 10, "test_error": 1.0 if step >= at else 50.0,
+                     "train_error": 0.0 if step >= 100 else 90.0}
+                    for step in sorted(looks)
+                    if step <= budget
+                ]  # fmt: skip
+    return found, points
+
+
+def delays_of(*sweeps):
+    """Read the delays of sweeps of ``delayed``."""
+    runs = [row for found, _ in sweeps for row in found]
+    points = typed({name: own for _, part in sweeps for name, own in part.items()})
+    return [delays(one, points, 5.0) for one in measured(runs, level=5.0)]

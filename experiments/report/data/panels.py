@@ -180,21 +180,25 @@ def average(runs: pd.DataFrame, value: str) -> pd.DataFrame:
 
 
 def seed_table(panel: Panel, value: str) -> np.ndarray:
-    """Return ``value`` of each cell's finished seeds, shape (cells, seeds): see ``by_cell``."""
+    """Return ``value`` of the finished runs of each cell, shape (cells, seeds).
+
+    A column is a seed, in ascending order; NaN where a cell has no such run.
+    """
     runs = panel.runs[(panel.runs["status"] == FINISHED) & panel.runs[value].notna()]
-    rows = panel.cells.reset_index().set_index(["lr", "wd"])["index"]
-    cell = rows.loc[list(zip(runs["lr"], runs["wd"], strict=True))].to_numpy()
-    return by_cell(cell, runs["seed"].to_numpy(), runs[value].to_numpy(float), len(panel.cells))
+    table = runs.pivot(index=["lr", "wd"], columns="seed", values=value)
+    return table.reindex(pd.MultiIndex.from_frame(panel.cells[["lr", "wd"]])).to_numpy(float)
 
 
-def by_cell(cell: np.ndarray, seed: np.ndarray, values: np.ndarray, cells: int) -> np.ndarray:
-    """Arrange numbers of runs, shapes (runs,), by cell and seed, then NaN: (cells, seeds)."""
-    order = np.lexsort((seed, cell))
-    cell, n = cell[order], np.bincount(cell, minlength=cells)
-    rank = np.arange(len(cell)) - np.repeat(np.cumsum(n) - n, n)
-    table = np.full((cells, max(n.max(initial=0), 1)), np.nan)
-    table[cell, rank] = values[order]
-    return table
+def seeds(panels: Iterable[Panel]) -> str:
+    """Say how many seeds the cells of panels have, such as '3 seeds' or '1 to 3 seeds'."""
+    return counted(n for one in panels for n in one.cells["n"] if n > 0)
+
+
+def counted(seeds: Iterable[int]) -> str:
+    """Say numbers of seeds: the only one, or the lowest and the highest."""
+    counts = sorted(seeds) or [0]
+    low, high = counts[0], counts[-1]
+    return f"{low} to {high} seeds" if low < high else f"{low} seed" + "s" * (low != 1)
 
 
 def ranked(cells: pd.DataFrame, value: str) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """A panel as arrays: error over lr and the decay's coordinate, for one table or many samples."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,9 @@ class Surface:
         error: Shape (S, L, W). NaN: no such cell, or no number. Infinite: some seed diverged.
         bound: Shape (L, W). True where the number is only a bound of the true one.
         at: Row and column of each cell of the table, shapes (cells,).
+        shift: What is added to log2 of a row's best or switching decay, shape (S, L) or (1, 1).
+        posterior: Whether the samples are draws from a posterior on a fine grid, not resampled
+            cells.
     """
 
     lr: np.ndarray
@@ -29,6 +32,8 @@ class Surface:
     error: np.ndarray
     bound: np.ndarray
     at: tuple[np.ndarray, np.ndarray]
+    shift: np.ndarray = field(default_factory=lambda: np.zeros((1, 1)))
+    posterior: bool = False
 
     def sampled(self, errors: np.ndarray) -> "Surface":
         """Return the table with further samples of its cells' errors, shape (S, cells)."""

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments.report.data import names, units
 from experiments.report.data.names import SPARED
-from experiments.report.data.panels import grouped
+from experiments.report.data.panels import counted, grouped
 from experiments.report.data.text import short
 from experiments.report.figures import marks, style
 from experiments.report.figures.kinds import Page, Part, Picture, Section, kind
@@ -95,7 +95,7 @@ def figure(found: Sequence[Difference]) -> Figure:
     groups = grouped(found, lambda one: (one.task, one.metric)).values()
     drawn, axes = style.draw_each(groups, draw, (0.4 + 2.3 * len(groups), 3.0))
     words = {
-        marks.MEAN: marks.over_seeds(one.estimate.n for one in found if one.cell),
+        marks.MEAN: marks.mean_over(counted(one.estimate.n for one in found if one.cell)),
         marks.BAR: "95 % interval over seeds",
         NO_CHANGE: "vertical: as when all decay; left of it sparing is better",
     }

@@ -68,8 +68,8 @@ def figure(page: Sequence[Measured], points: pd.DataFrame) -> Figure:
         ax.set_xlabel("optimizer steps", fontsize=style.FONT)
     marks.subject(drawn, page)
     words = {
-        TEST: f"on the test set, {marks.seeds(page)}",
-        TRAIN: f"on the training set, {marks.seeds(page)}",
+        TEST: f"on the test set, {marks.averaged(page)}",
+        TRAIN: f"on the training set, {marks.averaged(page)}",
     }
     style.legend_below(drawn, (), marks=marks.key(drawn.axes, words))
     return drawn

@@ -31,7 +31,7 @@ def part(page: Page) -> Part | None:
     """Draw the learning curves, if there are any."""
     if not page.has_points:
         return None
-    text = CAPTION.format(page.optimizers, marks.seeds(page.panels))
+    text = CAPTION.format(page.optimizers, marks.averaged(page.panels))
     return Part({"curves": Picture(learning_curves(page.panels, page.points), text)})
 
 
@@ -124,7 +124,7 @@ def learning_curves(page: Sequence[Measured], points: pd.DataFrame) -> Figure:
         marks.mark_beyond(ax)
     marks.subject(figure, page)
     named = [line[0] for (_, part), line in zip(rows, axes, strict=True) if len(part) > 1]
-    words = WORDS | {marks.MEAN: marks.seeds(page)}
+    words = WORDS | {marks.MEAN: marks.averaged(page)}
     style.legend_below(figure, named, marks=marks.key(figure.axes, words))
     return figure
 

@@ -74,7 +74,7 @@ def final_errors(page: Sequence[Measured]) -> Figure:
         marks.mark_beyond(ax)
     marks.subject(figure, page)
     words = {
-        marks.MEAN: marks.seeds(page),
+        marks.MEAN: marks.averaged(page),
         marks.BAR: marks.SD,
         marks.BEST: f"lowest {metric.replace('_', ' ')}",
         marks.BEYOND: marks.GOES_ON,

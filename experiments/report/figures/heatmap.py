@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from experiments.report.data import coordinates, names
-from experiments.report.data.panels import PROTOCOL, grouped
+from experiments.report.data.panels import PROTOCOL, grouped, seeds
 from experiments.report.data.text import MINUS
 from experiments.report.data.units import unit
 from experiments.report.figures import panel_axes, style
@@ -261,7 +261,7 @@ def caption(measured: Sequence[Measured]) -> str:
     metric = measured[0].settings.metric
     words = metric.replace("_", " ").capitalize()
     where = SPLITS[metric.split("_")[0]]
-    text = f"{words} at the end of training, on the {where}; {seeds(measured)}"
+    text = f"{words} at the end of training, on the {where}; {averaged(measured)}"
     missing = int(sum((one.panel.cells["status"] == "missing").sum() for one in measured))
     text += f"; {missing} planned cells not run yet" if missing else ""
     if any((one.panel.cells["bound"] != "").any() for one in measured):
@@ -269,8 +269,7 @@ def caption(measured: Sequence[Measured]) -> str:
     return text + "."
 
 
-def seeds(measured: Sequence[Measured]) -> str:
+def averaged(measured: Sequence[Measured]) -> str:
     """Say over how many seeds a cell is a mean."""
-    counts = [n for one in measured for n in one.panel.cells["n"] if n > 0]
-    low, high = (min(counts), max(counts)) if counts else (0, 0)
-    return "one seed" if high == 1 else f"mean over {low}" + f"-{high}" * (low < high) + " seeds"
+    own = seeds(one.panel for one in measured)
+    return "one seed" if own == "1 seed" else f"mean over {own}"

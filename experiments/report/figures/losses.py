@@ -41,7 +41,7 @@ def part(page: Page) -> Part | None:
     ended = page.runs[page.runs["status"] == FINISHED]
     if not ended[list(METRICS)].notna().all(axis=1).any():
         return None
-    text = CAPTION.format(page.optimizers, marks.seeds(page.panels))
+    text = CAPTION.format(page.optimizers, marks.averaged(page.panels))
     return Part({"losses": Picture(figure(page.panels), text)}, section(page.panels))
 
 
@@ -50,7 +50,7 @@ def section(page: Sequence[Measured]) -> Section:
     rows, data, verdicts = [["", "", "without decay", "with decay", "difference (nats)"]], [], []
     for one in page:
         for metric, name in METRICS.items():
-            found, without, with_decay = effect(one.panel.runs, metric, one.settings.samples)
+            found, without, with_decay = effect(one.panel.runs, metric)
             shown = [f"{x:.3f}" if np.isfinite(x) else "-" for x in (without, with_decay)]
             rows.append([one.panel.name, name, *shown, found.text(".3f")])
             key = {"panel": one.panel.name, "loss": metric}
@@ -102,6 +102,10 @@ def figure(page: Sequence[Measured]) -> Figure:
     for ax in drawn.axes:
         marks.mark_beyond(ax)
     marks.subject(drawn, page)
-    words = {marks.MEAN: marks.seeds(page), marks.BEST: "lowest loss", marks.BEYOND: marks.GOES_ON}
+    words = {
+        marks.MEAN: marks.averaged(page),
+        marks.BEST: "lowest loss",
+        marks.BEYOND: marks.GOES_ON,
+    }
     style.legend_below(drawn, (), len(words), marks=marks.key(drawn.axes, words))
     return drawn

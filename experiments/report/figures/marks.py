@@ -17,6 +17,7 @@ from matplotlib.patches import Patch
 from matplotlib.typing import ColorType
 from numpy.typing import ArrayLike
 
+from experiments.report.data.panels import seeds
 from experiments.report.figures.style import FONT, GREY
 from experiments.report.statistics.measure import Measured
 
@@ -26,16 +27,14 @@ GOES_ON = "goes on beyond the frame"
 SD = "± standard deviation over seeds"
 
 
-def seeds(page: Iterable[Measured]) -> str:
+def averaged(page: Iterable[Measured]) -> str:
     """Say over how many seeds a cell of panels is a mean."""
-    return over_seeds(n for one in page for n in one.panel.cells["n"] if n > 0)
+    return mean_over(seeds(one.panel for one in page))
 
 
-def over_seeds(counts: Iterable[int]) -> str:
-    """Say over how many seeds a mean is that is over one of these counts."""
-    known = sorted(counts) or [0]
-    low, high = known[0], known[-1]
-    return "one seed" if high == 1 else f"mean over {low}" + f"-{high}" * (low < high) + " seeds"
+def mean_over(seeds: str) -> str:
+    """Say over how many seeds a mean is, as :func:`panels.seeds` counts them."""
+    return "one seed" if seeds == "1 seed" else f"mean over {seeds}"
 
 
 def subject(figure: Figure, page: Iterable[Measured]) -> None:

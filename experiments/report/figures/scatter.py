@@ -28,9 +28,9 @@ def part(page: Page) -> Part | None:
     figure = style.figure(4.6, 3.2)
     against_loss(page.panels, ax=figure.subplots())
     marks.subject(figure, page.panels)
-    words = {marks.MEAN: f"a setting of lr and wd (number: wd), {marks.seeds(page.panels)}"}
+    words = {marks.MEAN: f"a setting of lr and wd (number: wd), {marks.averaged(page.panels)}"}
     style.legend_below(figure, figure.axes, marks=marks.key(figure.axes, words))
-    caption = CAPTION.format(page.optimizers, marks.seeds(page.panels), equal_loss.WITHIN)
+    caption = CAPTION.format(page.optimizers, marks.averaged(page.panels), equal_loss.WITHIN)
     return Part({"scatter": Picture(figure, caption)})
 
 

@@ -118,7 +118,7 @@ def figure(found: Sequence[Curve]) -> Figure:
     page = [one.measured for one in found]
     marks.subject(drawn, page)
     words = {
-        marks.MEAN: marks.seeds(page),
+        marks.MEAN: marks.averaged(page),
         marks.BAR: marks.SD,
         marks.BEST: "vertical: the width's best learning rate",
         marks.BEYOND: marks.GOES_ON,

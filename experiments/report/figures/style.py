@@ -148,6 +148,11 @@ def title(ax: Axes, text: str, optim: str | None = None, size: float = FONT + 0.
     ax.set_title(text, fontsize=size, weight="bold", color=colour(optim) if optim else "black")
 
 
+def legend(ax: Axes, size: float = FONT - 1) -> None:
+    """Name the lines of axes where there is room among them."""
+    ax.legend(frameon=False, fontsize=size)
+
+
 def legend_below(
     figure: Figure,
     axes: Iterable[Axes],

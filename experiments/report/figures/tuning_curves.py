@@ -43,7 +43,7 @@ def tuning_curves(groups: Sequence[Sequence[Measured]]) -> Figure:
     page = [one for group in groups for one in group]
     marks.subject(drawn, page)
     words = {
-        marks.MEAN: marks.seeds(page),
+        marks.MEAN: marks.averaged(page),
         marks.BAND: "95 % interval",
     }
     style.legend_below(drawn, (), marks=marks.key(drawn.axes, words))

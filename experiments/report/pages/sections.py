@@ -135,7 +135,7 @@ def beside(pairs: Sequence[Pair]) -> Section:
         name, ranks = pair.ours.panel.name, pair.ranks
         both = [(pair.ours.estimates[key], pair.statistics[key]) for key in shown]
         values = [estimate.text() for two in both for estimate in two]
-        rows.append([name, *values, ranks.text(), str(ranks.n)])
+        rows.append([name, *values, ranks.text(), ranks.support])
         if ranks.reason:
             lines.append(f"{name}: rank correlation not identified: {ranks.reason}")
     return Section("Beside the paper", [rows], RANKS, lines)
@@ -143,7 +143,7 @@ def beside(pairs: Sequence[Pair]) -> Section:
 
 def comparisons(found: Sequence[Finding], metric: str) -> Section:
     """Return comparisons of panels."""
-    rows = [["", "number", "value", "n", "remark"], *(one.text(metric) for one in found)]
+    rows = [["", "number", "value", "rests on", "remark"], *(one.text(metric) for one in found)]
     data = {"findings": pd.DataFrame([one.row() for one in found])}
     return Section("Comparisons", [rows], COMPARED, data=data)
 

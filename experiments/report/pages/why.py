@@ -44,14 +44,12 @@ def report(runs_dir: Path, results_dir: Path) -> str:
     looks = shares.looks(rows)
     per_run = shares.per_run(looks)
     rulings = why_claims.rulings(per_run)
-    claims = why_page.claim_rows(rulings)
     contents: files.Contents = {
         tables.file(results_dir, NAME): tables.render(runs),
         folder / probes.FILE: tables.render(kept, probes.KIND),
         folder / "claims.csv": csv(why_claims.frame(rulings)),
     }
-    tasks = sorted(rows["task"].unique())
-    for task in tasks:
+    for task in sorted(rows["task"].unique()):
         own = [part[part["task"] == task] for part in (rows, looks, per_run)]
         contents |= files.pictures(folder / f"why_{task}", decay_shares.picture(*own))
     scaled = _runs("loss_scale", runs_dir, results_dir)
@@ -60,15 +58,14 @@ def report(runs_dir: Path, results_dir: Path) -> str:
         contents |= files.pictures(folder / "loss_scale", loss_scale.figure(thresholds))
     factorials = {name: _runs(name, runs_dir, results_dir) for name in FACTORIALS}
     contents[results_dir.parent / "docs" / "why.md"] = why_page.page(
-        tasks,
-        claims,
+        rulings,
         per_run,
         looks=looks.groupby("id").size().max(),
         arms={name: factors.arms(found) for name, found in factorials.items() if len(found)},
         thresholds=thresholds,
         note=read_note(folder),
     )
-    return f"{aligned(claims)}\n\n{files.write(contents)}"
+    return f"{aligned(why_page.summary_rows(rulings))}\n\n{files.write(contents)}"
 
 
 def _runs(experiment: str, runs_dir: Path, results_dir: Path) -> pd.DataFrame:

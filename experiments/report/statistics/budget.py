@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from experiments.report.data.surface import Surface, surface
+from experiments.report.data.surface import Surface
 from experiments.report.statistics import decoupling
 from experiments.report.statistics.estimate import Estimate, from_draws, unidentified
 from experiments.report.statistics.measure import Measured, contrast
@@ -38,44 +38,16 @@ def exponent(family: Sequence[Measured]) -> Estimate:
     Args:
         family: One optimizer under one decay at several budgets.
     """
-    inside, reason = _inside(family)
-    if reason:
-        return unidentified(reason)
-    note = f"{len(inside)} of {len(family)} budgets"
-    return contrast(inside, _best_decay(family), lambda *best: _power(inside, best), note)
-
-
-def drop(raw: Sequence[Measured], normalized: Sequence[Measured]) -> Estimate:
-    r"""How much less the normalized best decay moves: :math:`|p_{raw}| - |p_{norm}|`."""
-    sides, reasons = zip(*(_inside(family) for family in (raw, normalized)), strict=True)
-    for name, reason in zip(("raw", "normalized"), reasons, strict=True):
-        if reason:
-            return unidentified(f"{name} wd: {reason}")
-    first, second = sides
-
-    def sizes(*best: np.ndarray) -> np.ndarray:
-        powers = _power(first, best[: len(first)]), _power(second, best[len(first) :])
-        return np.abs(powers[0]) - np.abs(powers[1])
-
-    return contrast([*first, *second], _best_decay(raw), sizes)
-
-
-def _best_decay(family: Sequence[Measured]) -> partial[Estimate]:
-    return partial(best_decay, tolerance=family[0].settings.tolerance)
+    best = partial(best_decay, tolerance=family[0].settings.tolerance)
+    inside = [one for one in family if not contrast([one], best).reason]
+    note = f"{len(inside)} of {len(family)} budgets have a best wd inside the grid"
+    if len(set(map(_steps, inside))) < 2:
+        return unidentified(f"{note}; two needed")
+    return contrast(inside, best, lambda *found: _power(inside, found), note)
 
 
 def _steps(one: Measured) -> float:
     return float(one.panel.setting("steps"))
-
-
-def _inside(family: Sequence[Measured]) -> tuple[list[Measured], str]:
-    """Return the budgets whose best decay lies inside their grid, and why these do not suffice."""
-    tables = [surface(one.panel.cells, one.settings.metric, one.settings.axis) for one in family]
-    best = [_best_decay(family)(table) for table in tables]
-    inside = [one for one, found in zip(family, best, strict=True) if not found.reason]
-    few = len(set(map(_steps, inside))) < 2
-    reason = f"{len(inside)} of {len(family)} budgets have a best wd inside the grid; two needed"
-    return inside, reason if few else ""
 
 
 def _power(family: Sequence[Measured], best: Sequence[np.ndarray]) -> np.ndarray:

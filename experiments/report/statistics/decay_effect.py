@@ -13,35 +13,30 @@ import numpy as np
 import pandas as pd
 
 from experiments.record.schema import FINISHED
-from experiments.report.statistics.estimate import Estimate, from_draws, unidentified
-from experiments.report.statistics.resample import pooled_cells
+from experiments.report.statistics.estimate import Estimate, over_seeds, unidentified
 
 
-def effect(runs: pd.DataFrame, metric: str, samples: int) -> tuple[Estimate, float, float]:
-    """Return what decay adds to a loss, and the loss without and with it.
+def effect(runs: pd.DataFrame, metric: str) -> tuple[Estimate, float, float]:
+    """Return what decay adds to a loss, Student's t over seeds, and the loss without and with it.
 
     Args:
         runs: Of one panel: lr, wd, seed, status and the metric.
         metric: A column of losses.
-        samples: Of the bootstrap over seeds, see ``resample.pooled_cells``.
     """
     ended = runs[runs["status"] == FINISHED]
     table = ended.pivot(index=["lr", "wd"], columns="seed", values=metric).dropna()
     values = table.to_numpy(float)
     decayed = table.index.get_level_values("wd").to_numpy() > 0
-    n = values.shape[1] if values.size else 0
-    if n < 2 or decayed.all() or not decayed.any():
+    seeds = values.shape[1] if values.size else 0
+    if seeds < 2 or decayed.all() or not decayed.any():
         reason = "needs cells with and without decay that several seeds share"
-        return unidentified(reason, values.size), math.nan, math.nan
-    cells = pooled_cells(values, samples)
-    without, with_decay = (judged(cells[:, side]) for side in (~decayed, decayed))
-    found = from_draws(with_decay - without).with_interval(values.size)
-    return found, float(without[0]), float(with_decay[0])
+        return unidentified(reason), math.nan, math.nan
+    without, with_decay = (judged(values[side]) for side in (~decayed, decayed))
+    found = over_seeds(with_decay - without).noted(f"paired over {seeds} seeds")
+    return found, float(without.mean()), float(with_decay.mean())
 
 
 def judged(values: np.ndarray) -> np.ndarray:
-    """Return the mean over seeds of the cell that the others choose: (S, cells, seeds) to (S,)."""
-    seeds = values.shape[2]
-    others = values.sum(2, keepdims=True) - values
-    chosen = others.argmin(1)  # (S, seeds)
-    return np.take_along_axis(values, chosen[:, None], 1).sum((1, 2)) / seeds
+    """Return of each seed the cell that the others choose: (cells, seeds) to (seeds,)."""
+    others = values.sum(1, keepdims=True) - values
+    return np.take_along_axis(values, others.argmin(0)[None], 0)[0]

@@ -54,7 +54,7 @@ def rows(s: Surface, tolerance: float = 2.0) -> Rows:
     lowest = (error <= low[..., None] + TIE) & np.isfinite(error)
     tied = lowest.sum(2)
     with np.errstate(invalid="ignore"):
-        log_x = (lowest * s.log_x[~s.zero]).sum(2) / tied
+        log_x = (lowest * s.log_x[~s.zero]).sum(2) / tied + s.shift
         near = np.isfinite(low) & (low - best[:, None] < tolerance - TIE)
     there = ~np.isnan(s.error[:1, :, ~s.zero])  # samples have the cells of the first
     first = there & (there.cumsum(2) == 1)
@@ -80,18 +80,21 @@ def ridge_slope(s: Surface, tolerance: float = 2.0) -> Estimate:
     values = np.where(inside >= 2, _slope(s.log_lr, r.log_x, used), np.nan)
     n, flat = int(used[0].sum()), int((r.counted & ~used)[0].sum())
     edge, clipped = int((used & r.edge)[0].sum()), int((r.near & r.clipped)[0].sum())
-    parts = [f"{n} of {len(s.lr)} rows"]
-    parts += [f"{edge} with the minimum at the grid's edge"] if edge else []
+    parts = [f"{edge} with the minimum at the grid's edge"] if edge else []
     parts += [f"{flat} flat rows left out"] if flat else []
     parts += [f"{clipped} clipped rows left out"] if clipped else []
     reason = "" if np.isfinite(values[0]) else _why_no_ridge(n, flat, edge)
-    return from_draws(values, reason, ", ".join(parts))
+    return from_draws(values, reason, ", ".join(parts), f"{n} of {len(s.lr)} rows")
 
 
 def ridge(s: Surface, tolerance: float = 2.0) -> pd.DataFrame:
-    """Return the points that ``ridge_slope`` fits: the best decay x of each lr that counts."""
+    """Return the points that ``ridge_slope`` fits: the best decay of each lr that counts.
+
+    Returns:
+        lr, x, and of a posterior its 95 % interval, low and high.
+    """
     r = rows(s, tolerance)
-    return _line(s, r.log_x[0], r.fitted[0])
+    return _line(s, r.log_x, r.fitted)
 
 
 def _why_no_ridge(n: int, flat: int, edge: int) -> str:
@@ -116,17 +119,17 @@ def threshold_slope(s: Surface, level: float = 50.0) -> Estimate:
     used = ~above & ~under & ~unsure
     values = np.where(used.sum(1) >= 2, _slope(s.log_lr, log_x, used), np.nan)
     n = int(used[0].sum())
-    parts = [f"{n} of {len(s.lr)} rows"]
+    parts: list[str] = []
     for mask, what in ((above, "above"), (under, "below")):
         parts += [f"{mask[0].sum()} switch {what} the grid"] if mask[0].any() else []
     parts += [f"{unsure[0].sum()} beside a missing cell"] if unsure[0].any() else []
     reason = "" if n >= 2 else f"{_rows(n)} with a switch inside the grid, where a slope needs two"
-    return from_draws(values, reason, ", ".join(parts))
+    return from_draws(values, reason, ", ".join(parts), f"{n} of {len(s.lr)} rows")
 
 
 def threshold(s: Surface, level: float = 50.0) -> pd.DataFrame:
-    """Return the points that ``threshold_slope`` fits: the decay x at which each lr switches."""
-    log_x, *censored = (found[0] for found in _switches(s, level))
+    """Return the points that ``threshold_slope`` fits, as ``ridge`` has them: each lr's switch."""
+    log_x, *censored = _switches(s, level)
     return _line(s, log_x, ~np.any(censored, axis=0))
 
 
@@ -136,7 +139,7 @@ def _switches(s: Surface, level: float) -> tuple[np.ndarray, ...]:
     at = below.argmax(2)
     previous = np.take_along_axis(s.error, np.maximum(at - 1, 0)[..., None], 2)[..., 0]
     above, under = ~below.any(2), below.any(2) & (at <= int(s.zero.sum()))
-    return s.log_x[at], above, under, ~above & ~under & np.isnan(previous)
+    return s.log_x[at] + s.shift, above, under, ~above & ~under & np.isnan(previous)
 
 
 def top_correlation(s: Surface, count: int = 10) -> Estimate:
@@ -196,10 +199,10 @@ def freezing_cost(s: Surface, tolerance: float = 2.0) -> Estimate:
     loose = int((frozen & (s.bound | np.isinf(s.error[0]))).any(1).sum())
     absent = int((frozen & np.isnan(s.error[0])).any(1).sum())
     n = int(r.counted[0].sum())
-    note = f"{n} of {len(s.lr)} rows" + (f", {absent} without the frozen cell" if absent else "")
-    note += f"; a lower bound: in {loose} the frozen cell is clipped or diverged" if loose else ""
+    parts = [f"{absent} without the frozen cell"] if absent else []
+    parts += [f"a lower bound: in {loose} the frozen cell is clipped or diverged"] if loose else []
     reason = "" if np.isfinite(values[0]) else f"{_rows(n)} near the best, where a mean needs two"
-    return from_draws(values, reason, note)
+    return from_draws(values, reason, "; ".join(parts), f"{n} of {len(s.lr)} rows")
 
 
 def _rows(n: int) -> str:
@@ -226,4 +229,10 @@ def _correlation(x: np.ndarray, y: np.ndarray, used: np.ndarray) -> tuple[np.nda
 
 
 def _line(s: Surface, log_x: np.ndarray, used: np.ndarray) -> pd.DataFrame:
-    return pd.DataFrame({"lr": s.lr[used], "x": 2.0 ** log_x[used]})
+    """Return lr, x, low and high of the rows that the first sample uses."""
+    rows = np.flatnonzero(used[0])
+    own = np.where(used, log_x, np.nan)[:, rows]
+    line = {"lr": s.lr[rows], "x": 2.0 ** own[0], "low": np.nan, "high": np.nan}
+    if s.posterior and len(own) > 1 and len(rows):
+        line["x"], line["low"], line["high"] = 2.0 ** np.nanpercentile(own, [50, 2.5, 97.5], axis=0)
+    return pd.DataFrame(line)

@@ -17,6 +17,8 @@ NEAR = 1.0
 #: Slope of log wd over log lr that counts as coupled: in proportion.
 COUPLED = -1.0
 SETTING = ["optim", "optim.eps"]
+#: What a threshold over the scale of the loss belongs to.
+LINE = [*SETTING, "lr"]
 
 
 def thresholds(runs: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
@@ -27,15 +29,15 @@ def thresholds(runs: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
         level: In percent.
 
     Returns:
-        optim, optim.eps, loss_scale, wd; NaN where no wd reaches it, and at_edge where the
+        optim, optim.eps, lr, loss_scale, wd; NaN where no wd reaches it, and at_edge where the
         smallest one of the grid does, so that the threshold may lie below.
     """
     rows = []
     runs = runs.assign(loss_scale=runs.get("loss_scale", 1.0))
-    for key, group in runs.groupby([*SETTING, "loss_scale"], sort=True):
+    for key, group in runs.groupby([*LINE, "loss_scale"], sort=True):
         reached = group[group["test_error"] < level]["wd"]
         wd = reached.min() if len(reached) else np.nan
-        named = dict(zip([*SETTING, "loss_scale"], key, strict=True))
+        named = dict(zip([*LINE, "loss_scale"], key, strict=True))
         rows.append(named | {"wd": wd, "at_edge": wd == group["wd"].min()})
     return pd.DataFrame(rows)
 
@@ -44,7 +46,7 @@ def by_scale(found: pd.DataFrame) -> float:
     """Return d log wd / d log loss scale by least squares; NaN with fewer than two thresholds.
 
     Args:
-        found: From :func:`thresholds`, one optimizer and epsilon; edges are left out.
+        found: From :func:`thresholds`, one optimizer, epsilon and rate; edges are left out.
     """
     usable = found[found["wd"].notna() & ~found["at_edge"]]
     if len(usable) < 2:

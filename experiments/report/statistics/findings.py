@@ -10,19 +10,17 @@ from experiments.report.data.panels import best_cell, grouped
 from experiments.report.statistics import budget, compare, equal_loss, speed
 from experiments.report.statistics.estimate import Estimate
 from experiments.report.statistics.measure import Measured, contrast
-from experiments.report.statistics.noise import Noise, mean_noise
 from experiments.report.statistics.rivals import by_figure, by_protocol, labels, protocol, twins
 
 RESTARTS, COSINE, CONSTANT = "warm_restarts", "cosine", "constant"
 #: Kind of finding -> what the number is, with its unit: of {first} and {second}, two optimizers,
 #: and {metric} in {unit}, the report's.
 KINDS = {
-    "best_difference": "{second} minus {first}, best {metric}, {unit}",
-    "gain": "what {second} saves of {first}'s best {metric}, %",
+    "best_difference": "{second} minus {first}, best {metric} with decay, {unit}",
+    "gain": "what {second} saves of {first}'s best {metric} with decay, %",
     "schedule_helps": "how much more a cosine gives {second} than {first}, best {metric}, {unit}",
     "equal_loss": "{second} minus {first}, test error at equal training loss, points",
     "exponent": "p of wd* ~ steps^-p",
-    "exponent_drop": "size of p, raw wd minus normalized wd",
     "restarts": "epochs to a level of the error, with restarts over without",
 }
 
@@ -58,33 +56,23 @@ class Finding:
         known = {"metric": metric.replace("_", " "), "unit": units.difference(metric)}
         what = KINDS[self.kind].format(first=first, second=second, **known)
         form = units.form(metric) if "{unit}" in KINDS[self.kind] else ".2f"
-        number = [self.estimate.text(form), str(self.estimate.n), self.estimate.remark]
+        number = [self.estimate.text(form), self.estimate.support, self.estimate.remark]
         return [", ".join(filter(None, subject)), what, *number]
 
 
 def findings(measured: Sequence[Measured], points: pd.DataFrame) -> list[Finding]:
     """Return every finding that the panels allow, figure by figure, in the order of ``KINDS``.
 
-    A panel without noise of its own gets that of the others under its schedule (the mean of their
-    variances): the paper's Figure S3 has no replicates, its Figures 1 and 2 have.
-
     Args:
         measured: Panels of one experiment.
         points: Typed learning curves of their runs; without any nothing is said of restarts.
     """
-    known = [(_schedule(one), one.noise) for one in measured if one.noise]
     found = []
     for figure, page in by_figure(measured).items():
-        page = [replace(one, noise=one.noise or _shared(one, known)) for one in page]
         own = [*_rivals(page), *_schedules(page), *_budgets(page), *_restarts(page, points)]
         own.sort(key=lambda one: list(KINDS).index(one.kind))
         found += [replace(one, figure=figure) for one in own]
     return found
-
-
-def _shared(one: Measured, known: Sequence[tuple[str, Noise]]) -> Noise | None:
-    alike = [noise for schedule, noise in known if schedule == _schedule(one)]
-    return mean_noise(alike, "other panels")
 
 
 def _schedule(one: Measured) -> str:
@@ -102,12 +90,11 @@ def _rivals(page: Sequence[Measured]) -> Iterator[Finding]:
     for where, panels in by_protocol(page):
         for pair in twins(panels):
             for kind, number in (("best_difference", compare.difference), ("gain", compare.gain)):
-                estimate = contrast(pair, compare.best_error, number)
+                estimate = contrast(pair, compare.best_error, number, is_error=True)
                 yield Finding(kind, labels(*pair), where, _noted(estimate, *pair))
             first, second = (one.panel.runs for one in pair)
             if len(equal_loss.usable(first)) and len(equal_loss.usable(second)):
-                noise = pair[0].noise, pair[1].noise
-                estimate = equal_loss.compare(first, second, pair[0].settings.samples, noise)
+                estimate = equal_loss.compare(first, second)
                 yield Finding("equal_loss", labels(*pair), where, _noted(estimate, *pair))
 
 
@@ -122,7 +109,9 @@ def _schedules(page: Sequence[Measured]) -> Iterator[Finding]:
         for pair in twins(plain):
             if labels(*pair) in cosines:
                 four = (*pair, *cosines[labels(*pair)])
-                estimate = contrast(four, compare.best_error, compare.difference_of_gains)
+                estimate = contrast(
+                    four, compare.best_error, compare.difference_of_gains, is_error=True
+                )
                 yield Finding("schedule_helps", labels(*pair), where, _noted(estimate, *four))
 
 
@@ -139,9 +128,6 @@ def _budgets(page: Sequence[Measured]) -> Iterator[Finding]:
         for decay, family in by_decay.items():
             estimate = _noted(budget.exponent(family), *family)
             yield Finding("exponent", of, ", ".join([*task, f"{decay} wd"]), estimate)
-        if {"raw", "normalized"} <= set(by_decay):
-            estimate = budget.drop(by_decay["raw"], by_decay["normalized"])
-            yield Finding("exponent_drop", of, ", ".join(task), estimate)
 
 
 def _restarts(page: Sequence[Measured], points: pd.DataFrame) -> Iterator[Finding]:
@@ -153,7 +139,7 @@ def _restarts(page: Sequence[Measured], points: pd.DataFrame) -> Iterator[Findin
                 both = by_schedule[COSINE], by_schedule[RESTARTS]
                 first, second = (best_curve(one, points) for one in both)
                 if len(first) and len(second):
-                    estimate = speed.compare(first, second, both[0].settings.samples)
+                    estimate = speed.compare(first, second)
                     yield Finding("restarts", labels(both[0]), where, _noted(estimate, *both))
 
 

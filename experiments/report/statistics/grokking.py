@@ -69,6 +69,24 @@ class StepsPanel:
         return replace(self.measured, panel=replace(self.panel, cells=self.cells))
 
 
+def reached(runs: pd.DataFrame, points: pd.DataFrame, level: float) -> pd.DataFrame:
+    """Return runs with when they generalize and have learned their training set.
+
+    Args:
+        runs: Of a panel.
+        points: Typed learning curves; a finished run without any is left out.
+        level: Percent of error at which a run generalizes.
+
+    Returns:
+        The runs with ``steps_to`` and ``learned``, infinite where never.
+    """
+    runs = runs[(runs["status"] != FINISHED) | runs["id"].isin(points["id"])]
+    for name, metric in ((STEPS, "test_error"), (LEARNED, "train_error")):
+        steps = curves.steps_to(points, level, metric).set_index("id")["steps"]
+        runs = runs.assign(**{name: runs["id"].map(steps).astype("float64").fillna(np.inf)})
+    return runs
+
+
 def in_steps(one: Measured, points: pd.DataFrame, level: float) -> StepsPanel:
     """Measure when the runs of a panel generalize.
 
@@ -77,11 +95,7 @@ def in_steps(one: Measured, points: pd.DataFrame, level: float) -> StepsPanel:
         points: Typed learning curves; a finished run without any is left out.
         level: Percent of error at which a run generalizes.
     """
-    runs = one.panel.runs
-    runs = runs[(runs["status"] != FINISHED) | runs["id"].isin(points["id"])]
-    for name, metric in ((STEPS, "test_error"), (LEARNED, "train_error")):
-        reached = curves.steps_to(points, level, metric).set_index("id")["steps"]
-        runs = runs.assign(**{name: runs["id"].map(reached).astype("float64").fillna(np.inf)})
+    runs = reached(one.panel.runs, points, level)
     late = np.log2(runs[STEPS].clip(upper=2 * runs["steps"]))
     runs = runs.assign(**{LOG_STEPS: late.where(runs["status"] == FINISHED)})
     within = np.log2(float(runs["steps"].max())) + TINY

@@ -1,13 +1,25 @@
 """What the interval of a number means: for a claim, and for the sentence that says it."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from experiments.report.statistics.estimate import Estimate
+import numpy as np
+from scipy.special import ndtr
+
+from experiments.report.statistics.estimate import Estimate, student_t
 
 HOLDS, FAILS, NOT_RESOLVED = "holds", "does not hold", "not resolved"
 NOT_RUN = "not run yet"
+#: Of a claim that follows from an algorithm's definition, and that no run could refute.
+BY_DEFINITION = "holds by definition"
+#: Instead of NOT_RESOLVED, where the power is below ENOUGH: more runs are needed to tell.
+UNDECIDABLE = "the design cannot decide"
+#: Power from which on a design can decide, as is customary.
+ENOUGH = 0.8
 INF = math.inf
+#: Standard errors on either side of a 95 % interval.
+Z = 1.96
 
 
 def judge(estimate: Estimate, low: float, high: float) -> str:
@@ -24,6 +36,62 @@ def judge(estimate: Estimate, low: float, high: float) -> str:
     if estimate.high <= low or high <= estimate.low:
         return FAILS
     return NOT_RESOLVED
+
+
+def power(sd: float, n: int, low: float, high: float, truth: float) -> float:
+    r"""Return how often n seeds lead to the right verdict on a claim, were the truth known.
+
+    Of a truth between ``low`` and ``high`` that is ``HOLDS``, of any other ``FAILS``. Seeds are
+    normal about the truth and the interval is Student's, as in ``estimate.over_seeds``. Let a and b
+    be the distances of the ends from the truth in standard errors, and :math:`x = s / \sigma` the
+    standard deviation that n seeds show, over the true one. The interval lies inside with
+    probability :math:`E_x [\Phi(b - t x) - \Phi(a + t x)]_+`, outside with
+    :math:`E_x [\Phi(a - t x) + \Phi(-b - t x)]`; of a range with one end that is the noncentral t
+    distribution.
+
+    Args:
+        sd: Standard deviation between seeds, in the unit of the number.
+        n: Seeds.
+        low: Lower end of the claimed range, perhaps infinite.
+        high: Upper end.
+        truth: The number that would come out with infinitely many seeds.
+
+    Returns:
+        A probability; NaN where there is no interval: of one seed, or without an ``sd``.
+    """
+    if n < 2 or not math.isfinite(sd) or not math.isfinite(truth):
+        return math.nan
+    if sd == 0:
+        return 1.0
+    freedom, error = n - 1, sd / math.sqrt(n)
+    x = (np.arange(2000) + 0.5) / 2000 * (1 + 6 / math.sqrt(freedom))
+    density = np.exp((freedom - 1) * np.log(x) - freedom * (x * x - 1) / 2)  # of chi / sqrt(n - 1)
+    a, b, t = (low - truth) / error, (high - truth) / error, student_t(n)
+    if low < truth < high:
+        right = np.maximum(ndtr(b - t * x) - ndtr(a + t * x), 0)
+    else:
+        right = ndtr(a - t * x) + ndtr(-b - t * x)
+    return float((density * right).sum() / density.sum())
+
+
+def power_of(estimate: Estimate, low: float, high: float, truth: float) -> float:
+    """Return how often a design whose intervals are as wide as this one leads to the right verdict.
+
+    As :func:`power`, for a number whose interval is not Student's: estimates are normal about the
+    truth, with the standard error that the width says. ``benchmarks.calibration`` sets it beside
+    the share that simulated surfaces give.
+    """
+    error = (estimate.high - estimate.low) / 2 / Z
+    if estimate.reason or not math.isfinite(error) or not math.isfinite(truth):
+        return math.nan
+    if error == 0:
+        return 1.0
+    a, b = (low - truth) / error, (high - truth) / error
+    if low < truth < high:
+        right = max(ndtr(b - Z) - ndtr(a + Z), 0.0)
+    else:
+        right = ndtr(a - Z) + ndtr(-b - Z)
+    return float(right)
 
 
 def by_sign(estimate: Estimate, below: str, above: str, unsure: str) -> str:
@@ -62,6 +130,11 @@ class Claim:
         high: Upper end.
         figure: The figure of the paper that shows it; '' if the paper does not.
         where: Of a finding, its protocol.
+        exact: The one value that is claimed, about which the range leaves some room; None if the
+            claim is the range itself.
+        opposite: A value that would refute it; None for one as far outside the range's end as the
+            truth is inside.
+        by_definition: Whether it follows from the algorithm's definition, so that it cannot fail.
     """
 
     text: str
@@ -72,6 +145,9 @@ class Claim:
     high: float = INF
     figure: str = ""
     where: str = ""
+    exact: float | None = None
+    opposite: float | None = None
+    by_definition: bool = False
 
     @property
     def range(self) -> str:
@@ -81,6 +157,12 @@ class Claim:
         if math.isinf(self.high):
             return f"above {self.low:.3g}"
         return f"{self.low:.3g} to {self.high:.3g}"
+
+    def mirrored(self, truth: float) -> float:
+        """Return the value as far outside the nearest end of the range as ``truth`` is inside."""
+        end = min((end for end in (self.low, self.high) if math.isfinite(end)),
+                  key=lambda end: abs(end - truth))  # fmt: skip
+        return 2 * end - truth
 
 
 @dataclass(frozen=True)
@@ -92,14 +174,27 @@ class Ruling:
         found: Our number; None before anything was run.
         task: On which task, where there are several.
         theirs: The paper's own number.
+        lr: The learning rate at which it is judged, or the two between which, as text.
+        power: How often the design would decide rightly, see :func:`power`; NaN if not known.
+        against: How often it would decide rightly were the opposite true; NaN if not known.
+        by_seeds: The power of designs with so many seeds.
     """
 
     claim: Claim
     found: Estimate | None
     task: str = ""
     theirs: Estimate | None = None
+    lr: str = ""
+    power: float = math.nan
+    against: float = math.nan
+    by_seeds: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def verdict(self) -> str:
-        """``HOLDS``, ``FAILS``, ``NOT_RESOLVED`` or ``NOT_RUN``."""
-        return judge(self.found, self.claim.low, self.claim.high) if self.found else NOT_RUN
+        """One of the words above, from ``HOLDS`` to ``UNDECIDABLE``."""
+        if self.found is None:
+            return NOT_RUN
+        verdict = judge(self.found, self.claim.low, self.claim.high)
+        if self.claim.by_definition and verdict == HOLDS:
+            return BY_DEFINITION
+        return UNDECIDABLE if verdict == NOT_RESOLVED and self.power < ENOUGH else verdict

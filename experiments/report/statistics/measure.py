@@ -1,19 +1,21 @@
 """Measurements: the statistics of panels, and numbers made of those of several panels."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from experiments.report.data.panels import Panel
-from experiments.report.data.surface import Surface, surface
+from experiments.report.data.panels import Panel, seeds
+from experiments.report.data.surface import Surface
 from experiments.report.statistics import decoupling, tuning
 from experiments.report.statistics.estimate import ANY, Estimate, from_draws
 from experiments.report.statistics.noise import Noise, mean_noise, replicate_noise, seed_noise
+from experiments.report.statistics.pairing import offsets
 from experiments.report.statistics.resample import panel_surface
 from experiments.report.statistics.settings import Settings
+from experiments.report.statistics.smooth import smooth
 
 Statistic = Callable[[Surface], Estimate]
 #: Range of each statistic that has one: intervals are cut there.
@@ -27,6 +29,10 @@ LIMITS = {
 }
 
 
+#: Statistics of the surface, not of its cells: computed on draws from the Gaussian process.
+OF_SURFACE = ("ridge_slope", "threshold_slope", "freezing_cost")
+
+
 @dataclass(frozen=True)
 class Measured:
     """A panel with its statistics.
@@ -35,6 +41,7 @@ class Measured:
         panel: What was measured.
         settings: How: the metric, the coordinate of the decay, the tolerances.
         noise: Standard deviation of a run; None without any replicate.
+        surface: Draws of the surface between its cells, or with ``estimator=argmin`` of its cells.
         estimates: Each statistic by name, see :func:`statistics`.
         tuning: Expected best error of k random draws: k, value, low, high.
     """
@@ -42,6 +49,7 @@ class Measured:
     panel: Panel
     settings: Settings
     noise: Noise | None
+    surface: Surface
     estimates: dict[str, Estimate]
     tuning: pd.DataFrame
 
@@ -52,11 +60,10 @@ class Measured:
 
     @property
     def line(self) -> pd.DataFrame:
-        """The points (lr, x) that the slope was fitted to."""
-        table = surface(self.panel.cells, self.settings.metric, self.settings.axis)
+        """The points that the slope was fitted to: lr, x, low and high."""
         if self.settings.level is None:
-            return decoupling.ridge(table, self.settings.tolerance)
-        return decoupling.threshold(table, self.settings.level)
+            return decoupling.ridge(self.surface, self.settings.tolerance)
+        return decoupling.threshold(self.surface, self.settings.level)
 
 
 def statistics(settings: Settings) -> dict[str, Statistic]:
@@ -111,19 +118,31 @@ def measure_one(
     panel: Panel, noise: Noise | None, settings: Settings, only: Sequence[str] = ()
 ) -> Measured:
     """Compute the statistics of one panel, whose runs have this noise; all, or ``only`` some."""
-    table = panel_surface(panel, settings, noise)
-    estimates = {
-        name: statistic(table).with_interval(panel.done, LIMITS.get(name, ANY))
-        for name, statistic in statistics(settings).items()
-        if name in only or not only
-    }
+    cells = panel_surface(panel, settings, noise)
+    fitted = smooth(panel, settings, noise) if settings.estimator == "gp" else None
+    between = cells if fitted is None else fitted
+    estimates = {}
+    for name, statistic in statistics(settings).items():
+        if name in only or not only:
+            own = between if name in OF_SURFACE else cells
+            estimates[name] = _finished(statistic(own), [panel], posterior=own.posterior, name=name)
     best = [
         from_draws(column).with_interval(0, (0.0, np.inf))
-        for column in tuning.expected_best(table).T
+        for column in tuning.expected_best(cells).T
     ]
     curve = pd.DataFrame([one.row() for one in best])[["value", "low", "high"]]
     curve.insert(0, "k", tuning.DRAWS)
-    return Measured(panel, settings, noise, estimates, curve[curve["value"].notna()])
+    return Measured(panel, settings, noise, between, estimates, curve[curve["value"].notna()])
+
+
+def _finished(
+    found: Estimate, panels: Sequence[Panel], *, posterior: bool, name: str = ""
+) -> Estimate:
+    """Give a statistic its interval, as its samples ask for it, and say what it rests on."""
+    n, limits = sum(one.done for one in panels), LIMITS.get(name, ANY)
+    cells = f"{sum(len(one.cells) for one in panels)} cells"
+    found = replace(found, basis=f"{found.basis or cells} x {seeds(panels)}")
+    return found.credible(n, limits) if posterior else found.with_interval(n, limits)
 
 
 def contrast(
@@ -131,26 +150,35 @@ def contrast(
     statistic: Statistic,
     combine: Callable[..., np.ndarray] = lambda values: values,
     note: str = "",
+    *,
+    is_error: bool = False,
 ) -> Estimate:
     """Estimate a number made of one statistic of each of several panels, such as a difference.
 
-    How a panel is resampled is known here and in ``measure_one`` alone. It has no interval if one
-    of the panels has no noise: a difference is as unsure as its unsurest part.
+    It has no interval if one of the panels has no noise: a difference is as unsure as its unsurest
+    part.
 
     Args:
         panels: In the order of the arguments of ``combine``.
-        statistic: From a table to its estimate.
+        statistic: From a surface to its estimate.
         combine: From arrays of samples (1 + S,), one a panel, to such an array.
         note: What must be known of the number.
+        is_error: Whether the statistic is an error, to which a seed may add something in all cells
+            of a panel: see ``pairing.offsets``.
     """
-    found = [statistic(panel_surface(one.panel, one.settings, one.noise)) for one in panels]
+    found = [statistic(one.surface) for one in panels]
     count = min(len(one.draws) for one in found)
-    values = combine(*(np.append(one.value, one.draws[:count]) for one in found))
+    values = np.stack([np.append(one.value, one.draws[:count]) for one in found], 1)
+    if is_error and count:
+        own = panels[0].settings
+        added, how = offsets([one.panel for one in panels], own.metric, own.scale, count)
+        values[1:] += added
+        note = "; ".join(filter(None, [note, how]))
     reasons = [
         f"{one.panel.name}: {estimate.reason}"
         for one, estimate in zip(panels, found, strict=True)
         if estimate.reason
     ]
-    return from_draws(values, "; ".join(reasons), note).with_interval(
-        sum(one.panel.done for one in panels)
-    )
+    made = from_draws(combine(*values.T), "; ".join(reasons), note)
+    posterior = all(one.surface.posterior for one in panels)
+    return _finished(made, [one.panel for one in panels], posterior=posterior)

@@ -41,6 +41,27 @@ def seed_noise(panel: Panel, value: str) -> Noise | None:
     return Noise(sd, f"{several.sum()} cells with several seeds")
 
 
+def seed_effects(runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Split the deviations of runs from their cells' means into what a seed adds to all cells.
+
+    Args:
+        runs: Shape (cells, seeds), NaN where there is no such run.
+
+    Returns:
+        The effect of each seed, shape (seeds,), mean 0; and what is left, shape (cells, seeds).
+    """
+    complete = ~np.isnan(runs).any(1)
+    whole = runs[complete]
+    common = np.zeros(runs.shape[1])
+    if len(whole) > 1:
+        common = (whole - whole.mean(1, keepdims=True)).mean(0)
+    there = (~np.isnan(runs)).sum(1) > 0
+    left = np.full_like(runs, np.nan)
+    rest = runs[there] - common
+    left[there] = rest - np.nanmean(rest, 1, keepdims=True)
+    return common, left
+
+
 def replicate_noise(panels: Sequence[Panel], value: str) -> list[Noise | None]:
     r"""Estimate the noise of a run from wd = 0 cells that two panels share, one entry a panel.
 

@@ -9,6 +9,9 @@ from experiments.report.data import coordinates
 
 #: More samples would need memory in proportion, and move no interval that is printed.
 MOST_SAMPLES = 20_000
+#: How the best decay of a learning rate is found: on draws of a Gaussian process over all cells, or
+#: as the lowest cell, with a bootstrap over seeds.
+ESTIMATORS = ("gp", "argmin")
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class Settings:
     level: float | None = None
     samples: int = 2000
     noise: str | None = None
+    estimator: str = "gp"
 
     def __post_init__(self) -> None:
         coordinates.check(self.axis)
@@ -31,8 +35,15 @@ class Settings:
                 continue
             if not isinstance(value, (int, float)) or not 0 < value < np.inf:
                 raise UserError(f"{name}={value} must be a positive number")
+        if self.estimator not in ESTIMATORS:
+            raise UserError(f"estimator={self.estimator} must be one of {', '.join(ESTIMATORS)}")
         if not isinstance(self.samples, int) or not 0 <= self.samples <= MOST_SAMPLES:
             raise UserError(f"samples={self.samples} must be a whole number in 0..{MOST_SAMPLES}")
+
+    @property
+    def scale(self) -> float:
+        """Errors above the best that count as large: the tolerance, or the level of a switch."""
+        return self.tolerance if self.level is None else max(self.tolerance, self.level)
 
     @property
     def slope(self) -> str:

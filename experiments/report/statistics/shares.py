@@ -5,6 +5,8 @@ same throughout a run. Each look has r's distribution layer by layer, at five qu
 the whole network is their mixture, in which a layer counts by its size.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -111,19 +113,20 @@ def per_run(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def rate_effect(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return by how much r answers to the learning rate: d log r / d log lr, a row a seed.
+    """Return by how much r answers to the learning rate: by_lr, a row a seed.
 
-    0: it does not; 1: in proportion. Between the highest and the lowest rate of each task,
-    optimizer and seed, at one wd.
+    It is d log r / d log lr, 0 if r does not answer and 1 if in proportion, between the lowest and
+    the highest rate of each task, optimizer and seed, at one wd; lr has both as text.
 
     Args:
         runs: From :func:`per_run`.
     """
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for key, group in runs.groupby(["task", "optim", "seed"], sort=False):
         ordered = group.sort_values("lr", kind="stable")
         low, high = ordered.iloc[0], ordered[ordered["lr"] == ordered["lr"].max()].iloc[0]
         if high["lr"] > low["lr"] and low["r"] > 0 and high["r"] > 0:
             answer = np.log(high["r"] / low["r"]) / np.log(high["lr"] / low["lr"])
-            rows.append(dict(zip(["task", "optim", "seed"], key, strict=True)) | {"by_lr": answer})
-    return pd.DataFrame(rows, columns=["task", "optim", "seed", "by_lr"])
+            between = f"{low['lr']:g} to {high['lr']:g}"
+            rows.append((*key, between, answer))
+    return pd.DataFrame(rows, columns=["task", "optim", "seed", "lr", "by_lr"])

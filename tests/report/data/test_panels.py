@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from experiments.errors import UserError
-from experiments.report.data.panels import best_cell, by_cell, panels
+from experiments.report.data.panels import best_cell, panels, seed_table
 from tests.report.report_data import frame, run, sweep
 
 
@@ -154,8 +154,9 @@ def test_a_table_that_holds_its_whole_plan_has_nothing_missing():
 
 
 def test_runs_in_any_order_are_arranged_by_cell_and_seed():
-    cell, seed = np.array([1, 0, 1, 2]), np.array([1, 0, 0, 5])
-    table = by_cell(cell, seed, np.array([3.0, 1.0, 2.0, 4.0]), cells=4)
-    assert table[1].tolist() == [2.0, 3.0]
-    assert table[[0, 2], 0].tolist() == [1.0, 4.0]
-    assert np.isnan(table[3]).all()
+    rows = [run(wd=wd, seed=seed, test_error=e) for wd, seed, e in
+            ((0.2, 1, 3.0), (0.1, 0, 1.0), (0.2, 0, 2.0), (0.4, 5, 4.0))]  # fmt: skip
+    (panel,) = panels(frame(rows), "test_error")
+    table = seed_table(panel, "test_error")
+    none = np.nan
+    np.testing.assert_array_equal(table, [[1.0, none, none], [2.0, 3.0, none], [none, none, 4.0]])

@@ -41,7 +41,7 @@ def test_the_unit_of_a_difference_is_that_of_the_metric():
         (table,) = sections.comparisons(found, metric).tables
         numbers = {row[1]: row[2] for row in table[1:]}
         word = metric.replace("_", " ")
-        value = numbers[f"AdamW minus Adam + L2, best {word}, {unit}"]
+        value = numbers[f"AdamW minus Adam + L2, best {word} with decay, {unit}"]
         assert len(value.split(" ")[0].split(".")[1]) == places
 
 

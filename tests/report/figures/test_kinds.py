@@ -55,6 +55,6 @@ def test_without_its_file_the_kind_is_unknown():
 
 def test_every_module_of_a_kind_is_found():
     assert set(kinds.kinds()) == {
-        "ablation", "accuracy", "curves", "final", "heatmap", "losses", "scatter", "sensitivity",
-        "steps",
+        "ablation", "accuracy", "curves", "delay", "final", "heatmap", "losses", "scatter",
+        "sensitivity", "steps",
     }  # fmt: skip

@@ -48,13 +48,17 @@ def page(runs, points=None, metric="test_error", **settings):
     return kinds.Page("", sweep_data.measured(runs, metric, **settings), points)
 
 
+def with_points(*sweeps, **settings):
+    points = sweep_data.typed({name: own for _, part in sweeps for name, own in part.items()})
+    return page([row for runs, _ in sweeps for row in runs], points, **settings)
+
+
 def grokking():
     sweeps = [
         sweep_data.steps(slope, optim, "modular_divide", convention=convention)
         for optim, slope, convention in (("adam", -2.0, "l2"), ("adamw", 0.0, "decoupled"))
     ]
-    points = sweep_data.typed({name: own for _, part in sweeps for name, own in part.items()})
-    return page([row for runs, _ in sweeps for row in runs], points, level=5.0)
+    return with_points(*sweeps, level=5.0)
 
 
 #: A page that a kind of figure draws; any other draws the grid.
@@ -63,6 +67,7 @@ PAGES = {
         sweep_data.sparing("cifar10_small_vit") + sweep_data.sparing(), metric="test_loss"
     ),
     "accuracy": grokking,
+    "delay": lambda: with_points(sweep_data.delayed(seeds=(0, 1)), level=5.0),
     "losses": lambda: page(sweep_data.losses() + sweep_data.losses(optim="adam"),
                            metric="test_loss"),
     "sensitivity": lambda: page(sweep_data.widths(bend=0.3), metric="test_loss"),

@@ -11,9 +11,10 @@ import pytest
 from experiments.errors import UserError
 from experiments.record import tables
 from experiments.report.data import frames, probes
-from experiments.report.figures import decay_shares, loss_scale
-from experiments.report.pages import why, why_page
-from experiments.report.statistics import factors, shares, why_claims
+from experiments.report.figures import decay_shares, loss_scale, style
+from experiments.report.pages import why, why_factors, why_page
+from experiments.report.statistics import factors, judge, shares, why_claims
+from experiments.report.statistics.estimate import Estimate
 from tests.report.probe_data import row, run_of
 from tests.report.report_data import run, write_runs
 
@@ -121,51 +122,149 @@ def test_what_answers_to_the_rate_is_told_apart():
     assert len(effect) == 3 * len(OPTIMS)
 
 
-def test_the_claims_are_judged_by_what_the_table_says():
+def test_the_claims_are_judged_by_what_the_table_says_at_every_rate():
     runs = shares.per_run(shares.looks(everything(("modular", "cifar10_small"))))
     rulings = why_claims.rulings(runs)
     ruled = why_claims.frame(rulings)
-    found = ruled[ruled["task"] == "modular"].set_index(["optim", "claim"])["verdict"]
-    assert found["adam", "weights decay unevenly"] == "holds"
-    assert found["adam", "as one over √v"] == "holds"
-    assert found["adam", "v is the loss's: L2 is under 1 % of it"] == "does not hold"
-    assert found["adamw", "all weights decay alike"] == "holds"
-    assert found["adamw", "whatever the learning rate"] == "holds"
-    assert found["adamw", "layers turn at the rate of equilibrium"] == "holds"
-    assert found["adam", "layers turn at the rate of equilibrium"] == "does not hold"
-    assert found["torch_adamw", "in proportion to the rate"] == "holds"
-    rows = why_page.claim_rows(rulings)
+    own = ruled[ruled["task"] == "modular"].set_index(["optim", "claim", "lr"])
+    found = own["verdict"]
+    for lr in ("1", "8"):
+        assert found["adam", "weights decay unevenly", lr] == "holds"
+        assert found["adam", "the share goes as one over √v", lr] == "holds"
+        assert found["adam", "L2 is under 1 % of v", lr] == "does not hold"
+        assert found["adamw", "all weights decay alike", lr] == "holds by definition"
+        assert found["adamw", "layers turn at the rate of equilibrium", lr] == "holds"
+        assert found["adam", "layers turn at the rate of equilibrium", lr] == "does not hold"
+    proportional = "the share is proportional to the learning rate"
+    assert found["torch_adamw", proportional, "1 to 8"] == "holds by definition"
+    assert found["sgd", proportional, "1 to 8"] == "holds"
+    assert set(own["n"]) == {3}
+    about_two = sum(claim.statistic == "by_lr" for claim in why_claims.CLAIMS)
+    assert len(rulings) == 2 * (2 * len(why_claims.CLAIMS) - about_two)
+    rows = why_page.summary_rows(rulings)
     assert len(rows) == len(why_claims.CLAIMS) + 1
-    assert {len(line) for line in rows} == {8}
+    assert {len(line) for line in rows} == {4}
+    assert rows[1] == ["Adam + L2", "weights decay unevenly", *["holds at both rates"] * 2]
     assert "not identified" not in str(rows)
+
+
+def rated(*seen):
+    """A table of runs of adam in which L2's share of v is as given: (lr, one value a seed)."""
+    rows = [
+        {"task": "modular", "optim": "adam", "lr": lr, "seed": seed, "r": 1e-3, "v_from_l2": value}
+        for lr, values in seen
+        for seed, value in enumerate(values)
+    ]
+    names = ("spread", "slope", "drift", "drift_size", "shrinking", "rotation")
+    return pd.DataFrame(rows).assign(**dict.fromkeys(names, 0.5))
+
+
+def ruled(*seen, claim="L2 is under 1 % of v"):
+    return [one for one in why_claims.rulings(rated(*seen)) if one.claim.text == claim]
+
+
+LITTLE, MUCH, WIDE = (0.001, 0.0011, 0.0012), (0.030, 0.031, 0.032), (0.004, 0.009, 0.001)
+
+
+def test_where_a_claim_holds_is_said_rate_by_rate():
+    assert why_claims.summary(ruled((1, LITTLE), (8, LITTLE))) == "holds at both rates"
+    assert why_claims.summary(ruled((8, MUCH), (1, MUCH), (2, MUCH))) == "fails at all 3 rates"
+    mixed = "holds only at lr 8; fails at lr 1 and 2"
+    assert why_claims.summary(ruled((1, MUCH), (8, LITTLE), (2, MUCH))) == mixed
+    assert why_claims.summary(ruled((1, LITTLE))) == "holds at lr 1"
+    open_ = "holds only at lr 1; the design cannot decide at lr 8"
+    assert why_claims.summary(ruled((1, LITTLE), (8, WIDE))) == open_
+    alone = "holds only at lr 1; not resolved (one seed) at lr 8"
+    assert why_claims.summary(ruled((1, LITTLE), (8, LITTLE[:1]))) == alone
+    one_rate = ruled((1, LITTLE), claim="the share grows with the learning rate")
+    assert why_claims.summary(one_rate) == "not resolved (needs two learning rates)"
+
+
+def test_the_power_is_that_at_the_value_claimed_or_else_found():
+    (found,) = ruled((1, WIDE))
+    sd, mean = np.std(WIDE, ddof=1), np.mean(WIDE)
+    assert found.power == judge.power(sd, 3, -math.inf, 0.01, mean) < judge.ENOUGH
+    runs = rated((1, LITTLE)).assign(shrinking=[0.96, 0.97, 0.98])
+    (found,) = (one for one in why_claims.rulings(runs) if one.claim.statistic == "shrinking")
+    assert found.power == pytest.approx(judge.power(0.01, 3, 0.99, math.inf, 1))
+    assert found.power != pytest.approx(judge.power(0.01, 3, 0.99, math.inf, 0.97))
 
 
 def test_one_seed_resolves_nothing_and_a_missing_optimizer_is_said():
     runs = shares.per_run(shares.looks(everything(seeds=(0,), optims=("adam",))))
-    one = why_claims.frame(why_claims.rulings(runs))
-    assert set(one["verdict"]) == {"not resolved"}
-    assert set(one[one["optim"] == "adamw"]["reason"]) == {"no run, or not defined in one"}
+    rulings = why_claims.rulings(runs)
+    one = why_claims.frame(rulings)
+    assert set(one[one["optim"] == "adam"]["verdict"]) == {"not resolved"}
+    assert set(one[one["optim"] != "adam"]["verdict"]) == {"not run yet"}
+    assert why_page.summary_rows(rulings)[1][2] == "not resolved (one seed) at both rates"
 
 
-def test_the_pictures_draw_every_optimizer_and_scale_to_eta():
+def test_the_headline_counts_only_what_a_run_can_refute():
+    def ruling(claim, *verdicts):
+        ends = {"holds": (0.1, 0.2), "fails": (1.1, 1.2), "open": (0.5, 1.5)}
+        return [judge.Ruling(claim, Estimate(0.0, *ends[one], 3), "modular") for one in verdicts]
+
+    a, b, c, d = (
+        judge.Claim(text, "share", of, "v_from_l2", high=1, by_definition=text == "d")
+        for text, of in (("a", "adam"), ("b", "sgd"), ("c", "adam"), ("d", "adamw"))
+    )
+    rulings = [
+        *ruling(a, "holds", "holds"), *ruling(b, "fails", "fails"),
+        *ruling(c, "holds", "open"), *ruling(d, "holds", "holds"),
+    ]  # fmt: skip
+    assert why_page.headline(rulings).splitlines() == [
+        "Of 3 claims that a run can refute:",
+        "",
+        "- *Holding at every learning rate of every task*: 1. Adam + L2: a.",
+        "- *Failing at every learning rate of every task*: 1. SGD + L2: b.",
+        "- *Different by learning rate or task, or not resolved*: 1. Adam + L2: c.",
+    ]
+
+
+def test_the_pictures_draw_every_optimizer_at_every_rate_and_scale_to_eta():
     rows = everything(seeds=(0,))
     looks = shares.looks(rows)
     figure = decay_shares.picture(rows, looks, shares.per_run(looks))
-    axes = figure.axes
-    assert len(axes) == 6
-    assert [label.get_text() for label in axes[0].get_yticklabels()] == ["up", "norm"]
-    assert [t.get_text().split(":")[0] for t in axes[1].get_legend().get_texts()] == [
-        "Adam + L2", "AdamW", "torch AdamW",
-    ]  # fmt: skip
-    assert "slope \N{MINUS SIGN}1.00" in axes[1].get_legend().get_texts()[0].get_text()
-    assert len(axes[2].lines) == len(axes[3].lines) / 2 == len(OPTIMS)
-    # AdamW's r over eta is 1e-3 at every look
-    (line,) = [line for line in axes[2].lines if line.get_label() == "AdamW"]
-    assert line.get_ydata() == pytest.approx([1e-3] * 3)
+    *pairs, by_rate = figure.axes
+    assert len(pairs) == 2 * 5
+    low, high = pairs[::2], pairs[1::2]
+    assert [label.get_text() for label in low[0].get_yticklabels()] == ["up", "norm"]
+    assert "lr 8: SGD + L2, SGDW, Adam + L2" in high[0].texts[0].get_text()
+    for panel in (low[1], high[1]):
+        told = [text.get_text() for text in panel.get_legend().get_texts()]
+        assert told == [
+            "Adam + L2: slope \N{MINUS SIGN}1.00", "AdamW: slope 0.00", "torch AdamW: slope 0.00",
+        ]  # fmt: skip
+    assert len(low[2].lines) == len(high[2].lines) == len(by_rate.lines) / 2 == len(OPTIMS)
+    # r over eta of AdamW is 1e-3 at every look and rate, torch's 1e-3 times the rate
+    for panel, rate in ((low[2], 1), (high[2], 8)):
+        lines = {line.get_color(): line for line in panel.lines}
+        ours, theirs = (lines[style.colour(optim)] for optim in ("adamw", "torch_adamw"))
+        assert ours.get_ydata() == pytest.approx([1e-3] * 3)
+        assert theirs.get_ydata() == pytest.approx([1e-3 * rate] * 3)
+        # where they coincide both are seen: a dashed line on a wider one
+        assert theirs.is_dashed()
+        assert theirs.get_linewidth() < ours.get_linewidth()
+        assert theirs.get_zorder() > ours.get_zorder()
+        # root v halves twice
+        assert "Adam + L2: × 4" in panel.get_legend().get_texts()[0].get_text()
     # one matrix of two optimizers, and the line at 1
-    assert len(axes[4].lines) == 2 + 1
-    assert sorted(line.get_ydata()[0] for line in axes[4].lines) == pytest.approx([1, 1, 2])
-    assert [list(line.get_ydata()) for line in axes[5].lines] == [[1, 2, 3]] * 2
+    drawn = [line for line in low[3].lines if len(line.get_ydata()) > 2]
+    assert sorted(line.get_ydata()[0] for line in drawn) == pytest.approx([1, 2])
+    assert [list(line.get_ydata()) for line in low[4].lines] == [[1, 2, 3]] * 2
+
+
+def test_a_norm_that_vanishes_leaves_the_range_and_is_named():
+    rows = everything(seeds=(0,), optims=("adam", "adamw"))
+    vanishing = (rows["optim"] == "adam") & (rows["lr"] == 1) & (rows["layer"] == "up.weight")
+    rows.loc[vanishing, "weight_norm"] = [1.0, 1e-1, 1e-15]
+    looks = shares.looks(rows)
+    figure = decay_shares.picture(rows, looks, shares.per_run(looks))
+    low, high = figure.axes[8:10]
+    assert low.get_ylim()[0] == high.get_ylim()[0] == decay_shares.VANISHED
+    assert [text.get_text().strip() for text in low.texts] == ["up falls to 1e-15"]
+    assert 200 < low.texts[0].xy[0] < 210
+    assert not high.texts
 
 
 def test_a_report_writes_tables_from_which_it_can_be_drawn_again(tmp_path):
@@ -236,15 +335,15 @@ def frame(rows):
 
 def test_thresholds_move_with_the_scale_of_the_loss_or_do_not():
     found = factors.thresholds(frame(scaled_runs()))
-    slopes = {key: factors.by_scale(group) for key, group in found.groupby(factors.SETTING)}
-    assert slopes["adam", 1e-8] == pytest.approx(1)
-    assert slopes["adamw", 1e-8] == pytest.approx(0)
-    assert np.isnan(slopes["adam", 1e-4])
-    rows = why_page.scale_rows(found)
+    slopes = {key: factors.by_scale(group) for key, group in found.groupby(factors.LINE)}
+    assert slopes["adam", 1e-8, 1e-3] == pytest.approx(1)
+    assert slopes["adamw", 1e-8, 1e-3] == pytest.approx(0)
+    assert np.isnan(slopes["adam", 1e-4, 1e-3])
+    rows = why_factors.scale_rows(found)
     assert rows[1:] == [
-        ["Adam + L2", "1e-08", "0.0001", "0.001", "0.01", "1.00"],
-        ["Adam + L2", "0.0001", "none", "none", "none", "-"],
-        ["AdamW", "1e-08", "0.002", "0.002", "0.002", "0.00"],
+        ["Adam + L2", "1e-08", "0.001", "0.0001", "0.001", "0.01", "1.00"],
+        ["Adam + L2", "0.0001", "0.001", "none", "none", "none", "-"],
+        ["AdamW", "1e-08", "0.001", "0.002", "0.002", "0.002", "0.00"],
     ]
 
 
@@ -253,18 +352,19 @@ def test_a_threshold_at_the_edge_of_the_grid_is_a_bound_and_no_part_of_the_slope
     found = factors.thresholds(frame(rows))
     assert found["at_edge"].all()
     assert np.isnan(factors.by_scale(found))
-    assert why_page.scale_rows(found)[1][2] == "≤ 0.001"
+    assert why_factors.scale_rows(found)[1][3] == "≤ 0.001"
 
 
 def test_the_lines_of_the_loss_scale_are_told_apart_by_colour_and_dash():
     figure = loss_scale.figure(factors.thresholds(frame(scaled_runs())))
     lines = {line.get_label(): line for line in figure.axes[0].lines}
     assert set(lines) == {
-        "Adam + L2, epsilon 1e-8", "Adam + L2, epsilon 1e-4", "AdamW, epsilon 1e-8",
+        "Adam + L2, epsilon 1e-8, lr 1e-3", "Adam + L2, epsilon 1e-4, lr 1e-3",
+        "AdamW, epsilon 1e-8, lr 1e-3",
     }  # fmt: skip
     by_dash = {line.get_linestyle() for name, line in lines.items() if "1e-8" in name}
     assert by_dash == {"-"}
-    assert lines["Adam + L2, epsilon 1e-4"].get_linestyle() == "--"
+    assert lines["Adam + L2, epsilon 1e-4, lr 1e-3"].get_linestyle() == "--"
 
 
 def test_a_threshold_at_the_edge_of_the_grid_is_drawn_as_one():
@@ -282,7 +382,7 @@ def test_the_arms_are_counted():
     rows += [run(optim="adam_l2_m", wd=1e-3, test_error=5.5, **{"optim.eps": 1e-8})]
     gone = dict.fromkeys(("test_error", "test_loss", "train_error", "train_loss"))
     rows += [run(optim="adam_l2_m", wd=1e-2, status="diverged", **gone, **{"optim.eps": 1e-8})]
-    assert why_page.arm_rows(factors.arms(frame(rows)))[1:] == [
+    assert why_factors.arm_rows(factors.arms(frame(rows)))[1:] == [
         ["Adam + L2", "1e-08", "5.00", "0.001", "0.001", "1 of 2", "0 of 2", "-"],
         ["Adam, L2 in m only", "1e-08", "5.50", "0.001", "0.001", "1 of 2", "1 of 2", "-"],
     ]
@@ -304,7 +404,7 @@ def test_the_arms_whose_decay_moves_are_told_from_those_whose_decay_stays():
     assert found["slope"].to_dict() == pytest.approx(
         {"adam": -1, "adam_l2_v": np.nan, "adamw": 0}, nan_ok=True
     )
-    text = why_page.arm_verdict(found.reset_index())
+    text = why_factors.arm_verdict(found.reset_index())
     assert "come Adam + L2 / AdamW; Adam, L2 in v only does not." in text
     assert "or faster under Adam + L2;" in text
     assert "or not at all, under AdamW; the cells do not say of Adam, L2 in v only." in text
@@ -331,7 +431,7 @@ def test_the_page_shows_what_else_has_been_run(tmp_path):
     why.report(tmp_path / "runs", tmp_path / "results")
     page = (tmp_path / "docs" / "why.md").read_text()
     assert "[factorial_modular](../results/factorial_modular/README.md)" in page
-    assert "| Adam + L2 | 1e-08 | 0.0001 | 0.001 | 0.01 | 1.00 |" in page
+    assert "| Adam + L2 | 1e-08 | 0.001 | 0.0001 | 0.001 | 0.01 | 1.00 |" in page
     assert (tmp_path / "results" / "why" / "loss_scale.png").exists()
     # what L2 is of v in the synthetic runs
-    assert "Of v, L2 is 25 % (modular)" in page
+    assert "Of v in the median layer, L2 is: 25 % at lr 1 (modular)" in page

@@ -18,7 +18,12 @@ def test_the_best_error_is_the_lowest_value_but_no_bound_and_no_diverged_cell():
     table.loc[order[0], "bound"] = "low"
     table.loc[order[1], "diverged"] = 1
     assert best(table).value == pytest.approx(lowest[2])
-    assert best(table.assign(diverged=1)).reason == "no cell with a value"
+    assert best(table.assign(diverged=1)).reason == "no cell with decay that has a value"
+
+
+def test_cells_without_decay_are_the_same_runs_for_both_and_never_the_best():
+    table = cells(lambda lr, wd: 1.0 if np.isneginf(wd) else 5.0 + abs(lr), wds=(0.0, 0.1, 0.2))
+    assert compare.best_error(surface(table)).value == pytest.approx(5.0)
 
 
 def test_difference_and_gain_are_the_seconds_over_the_first():

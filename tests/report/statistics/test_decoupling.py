@@ -87,7 +87,7 @@ def test_missing_cells_leave_the_slope_of_the_others():
     gap = diagonal[~((diagonal.lr == LRS[2]) & (diagonal.wd == 2**-8))]
     switch = gap.assign(test_error=np.where(gap.wd >= 2**-7.5, 0.0, 50.0))
     result = threshold_slope(switch, level=20)
-    assert result.note == "4 of 5 rows, 1 beside a missing cell"
+    assert result.note == "1 beside a missing cell"
     assert LRS[2] not in set(threshold(switch, level=20)["lr"])
 
 
@@ -107,7 +107,7 @@ def test_bounds_are_no_values():
     diagonal["bound"] = np.where(diagonal.lr == LRS[-1], "high", "")
     result = ridge_slope(diagonal)
     assert result.value == pytest.approx(-1)
-    assert "8 of 9 rows" in result.note
+    assert "8 of 9 rows" in result.basis
     assert "1 clipped rows left out" in result.note
     assert (
         "a lower bound"
@@ -126,7 +126,7 @@ def test_a_bound_is_never_the_best_cell():
         test_error=table.test_error.where(~low, 1.0)
     )
     assert rows(bounded).best == rows(table).best
-    assert freezing_cost(bounded).note.startswith("8 of 9 rows")
+    assert freezing_cost(bounded).basis.startswith("8 of 9 rows")
 
 
 def test_duplicate_cells_are_refused():
@@ -146,8 +146,8 @@ def test_cells_at_wd_zero_are_left_out_of_slopes_and_correlation_and_said():
 def test_rows_count_only_when_less_than_the_tolerance_above_the_best():
     # Row minima 5, 6, 7, ...: with tolerance 2 the row at exactly 7 is out.
     steps = cells(lambda lr, wd: 5 + (lr + 8) + 0.1 * (wd + 6) ** 2)
-    assert "2 of 9 rows" in ridge_slope(steps, tolerance=2.0).note
-    assert "3 of 9 rows" in ridge_slope(steps, tolerance=2.001).note
+    assert "2 of 9 rows" in ridge_slope(steps, tolerance=2.0).basis
+    assert "3 of 9 rows" in ridge_slope(steps, tolerance=2.001).basis
 
 
 def test_two_tied_minima_give_their_geometric_mean():
@@ -162,7 +162,7 @@ def test_threshold_censors_rows_that_switch_off_the_grid():
 
     table = cells(error, LRS[:6], (0.0, *WDS))
     result = threshold_slope(table, level=20)
-    assert result.note == "3 of 6 rows, 1 switch above the grid, 2 switch below the grid"
+    assert result.note == "1 switch above the grid, 2 switch below the grid"
     assert result.value == pytest.approx(-1)
 
 

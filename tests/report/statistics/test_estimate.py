@@ -3,7 +3,13 @@ import math
 import numpy as np
 import pytest
 
-from experiments.report.statistics.estimate import from_draws, from_row, interval, over_seeds
+from experiments.report.statistics.estimate import (
+    from_draws,
+    from_row,
+    interval,
+    over_seeds,
+    student_t,
+)
 
 
 def test_an_interval_over_seeds_is_students():
@@ -13,6 +19,13 @@ def test_an_interval_over_seeds_is_students():
     assert over_seeds([1.0, 2.0, 3.0], n=12).n == 12
     assert over_seeds([1.0, math.inf]).reason
     assert over_seeds([]).reason
+
+
+@pytest.mark.parametrize(
+    ("n", "t"), [(2, 12.706), (10, 2.262), (11, 2.228), (31, 2.042), (10**6, 1.960)]
+)
+def test_students_t_for_few_and_for_many(n, t):
+    assert student_t(n) == pytest.approx(t, abs=0.003)
 
 
 def test_interval_is_around_the_estimate_and_within_the_limits():

@@ -88,12 +88,10 @@ def test_a_budget_grows_with_the_images_too_which_a_task_may_name_as_a_key_of_it
     assert one.value == pytest.approx(0.5, abs=0.1)
 
 
-def test_exponents_of_raw_and_normalized_decay_and_how_much_less_it_moves():
+def test_exponents_of_raw_and_normalized_decay():
     estimates = found(budget("raw", 0.5, "r"), budget("normalized", 0.0, "n"))
     assert estimates["exponent", ("AdamW",), "raw wd"].value == pytest.approx(0.5, abs=0.1)
     assert estimates["exponent", ("AdamW",), "normalized wd"].value == pytest.approx(0, abs=0.1)
-    drop = estimates["exponent_drop", ("AdamW",), ""]
-    assert 0 < drop.low <= drop.value <= drop.high
 
 
 def test_restarts_are_compared_at_best_cells_where_there_are_curves():
@@ -113,19 +111,16 @@ def test_restarts_are_compared_at_best_cells_where_there_are_curves():
     table = curves.frame(pd.DataFrame([curves._point(p["id"], p) for p in points]))
     one = found(rows, points=table)["restarts", ("AdamW",), ""]
     assert one.value == pytest.approx(0.5, abs=0.02)
-    assert one.n == 4
+    assert one.n == 2
     assert ("restarts", ("AdamW",), "") not in found(rows)
     apart = [row | {"task": "text"} if row["schedule"] == "cosine" else row for row in rows]
     assert not any(kind == "restarts" for kind, *_ in found(apart, points=table))
 
 
-def test_a_panel_without_noise_takes_that_of_the_others_under_its_schedule():
+def test_one_seed_has_an_interval_too_whose_noise_the_fit_finds():
     lone = [row for rows in pair() for row in rows if row["seed"] == 0]
-    assert np.isnan(found(lone)["best_difference", ADAMS, ""].low)
-    seeded = [row | {"optim": "sgd", "id": "s" + row["id"]} for row in pair()[0]]
-    assert np.isfinite(found(lone, seeded)["best_difference", ADAMS, ""].low)
-    other = [row | {"schedule": "step"} for row in seeded]
-    assert np.isnan(found(lone, other)["best_difference", ADAMS, "cosine"].low)
+    one = found(lone)["best_difference", ADAMS, ""]
+    assert one.low < -1 < one.high
 
 
 def test_missing_runs_are_said():
@@ -138,8 +133,8 @@ def test_missing_runs_are_said():
     assert one.estimate.n == len(rows)
     assert one.text("test_error") == [
         "Adam + L2, AdamW",
-        "AdamW minus Adam + L2, best test error, points",
+        "AdamW minus Adam + L2, best test error with decay, points",
         one.estimate.text(),
-        "142",
+        "48 cells x 1 to 3 seeds",
         one.estimate.note,
     ]

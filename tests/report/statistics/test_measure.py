@@ -3,22 +3,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from experiments.report.data.panels import panels
 from experiments.report.statistics import compare
-from experiments.report.statistics.measure import contrast
+from experiments.report.statistics.measure import contrast, measure, measure_one
 from experiments.report.statistics.noise import Noise
-from tests.report.report_data import LRS, run
-from tests.report.sweep_data import measured
+from experiments.report.statistics.settings import Settings
+from tests.report.report_data import LRS, WDS, frame, run, sweep, valley
 
 
 def pair(noise, worse=1.0):
     """Two panels, the best cell of the first ``worse`` points above that of the second."""
     rows = [
-        run(optim=optim, lr=float(lr), test_error=5.0 + extra + abs(np.log2(lr) + 4))
+        run(optim=optim, lr=float(lr), wd=0.1, test_error=5.0 + extra + abs(np.log2(lr) + 4))
         for optim, extra in (("adam", worse), ("adamw", 0.0))
         for lr in LRS
     ]
-    own, twin = measured(rows)
-    return replace(own, noise=noise[0]), replace(twin, noise=noise[1])
+    settings = Settings(estimator="argmin")
+    both = panels(frame(rows), "test_error")
+    return [measure_one(one, sd, settings) for one, sd in zip(both, noise, strict=True)]
 
 
 def test_a_contrast_has_the_noise_of_all_its_panels():
@@ -39,6 +41,58 @@ def test_a_contrast_is_as_unsure_as_its_unsurest_panel():
 
 def test_a_panel_without_the_statistic_identifies_nothing_and_is_named():
     own, twin = pair((None, None))
-    lost = replace(twin, panel=replace(twin.panel, cells=twin.panel.cells.assign(diverged=1)))
+    panel = replace(twin.panel, cells=twin.panel.cells.assign(diverged=1))
+    lost = measure_one(panel, None, own.settings)
     found = contrast([own, lost], compare.best_error, compare.difference)
-    assert found.reason == "AdamW: no cell with a value"
+    assert found.reason == "AdamW: no cell with decay that has a value"
+
+
+def rivals(seeds, both, own, noise=0.05):
+    """Two panels, AdamW's best a point lower; a seed adds ``both`` to all and ``own`` to AdamW."""
+    draw = np.random.default_rng(0).standard_normal
+    effects = {seed: (draw(), draw()) for seed in seeds[0] + seeds[1]}
+    rows = [
+        run(optim=optim, lr=float(lr), wd=float(wd), seed=seed,
+            test_error=10 + (optim == "adam") + 0.3 * abs(np.log2(lr) + 4) ** 1.5
+            + 0.3 * abs(np.log2(wd) + 6) ** 1.5 + both * effects[seed][0]
+            + own * effects[seed][1] * (optim == "adamw") + noise * draw())
+        for optim, having in zip(("adam", "adamw"), seeds, strict=True)
+        for lr in LRS[2:7] for wd in WDS[3:10] for seed in having
+    ]  # fmt: skip
+    first, second = measure(panels(frame(rows), "test_error"), Settings())
+    return contrast((first, second), compare.best_error, compare.difference, is_error=True)
+
+
+def test_what_a_seed_adds_to_both_panels_cancels_in_their_difference():
+    seeds = ([0, 1, 2], [0, 1, 2])
+    plain, moved = rivals(seeds, 0.0, 0.0), rivals(seeds, 2.0, 0.0)
+    assert moved.low < -1 < moved.high
+    assert moved.high - moved.low == pytest.approx(plain.high - plain.low, rel=0.2)
+    assert "paired over 3 seeds" in moved.note
+
+
+def test_what_a_seed_adds_to_one_panel_or_to_seeds_of_its_own_does_not():
+    plain = rivals(([0, 1, 2], [0, 1, 2]), 0.0, 0.0)
+    for found in (rivals(([0, 1, 2], [0, 1, 2]), 0.0, 1.0), rivals(([0, 1], [2, 3]), 1.0, 0.0)):
+        assert found.high - found.low > 3 * (plain.high - plain.low)
+        assert found.low < -1 < found.high
+
+
+def test_the_process_reproduces_a_known_ridge_and_says_how_sure_it_is():
+    rows = sweep(valley(-0.7), LRS[::2], WDS, range(3), sd=0.2)
+    (one,) = measure(panels(frame(rows), "test_error"), Settings())
+    assert one.slope.low < -0.7 < one.slope.high
+    assert one.slope.high - one.slope.low < 0.4
+    line = one.line
+    assert ((line["low"] < line["x"]) & (line["x"] < line["high"])).all()
+    assert np.log2(line["high"] / line["low"]).mean() < 2
+
+
+def test_a_report_of_the_same_runs_has_the_same_numbers_and_argmin_has_others():
+    rows = sweep(valley(-0.7), LRS[::2], WDS, range(3), sd=0.2)
+    found = [
+        measure(panels(frame(rows), "test_error"), Settings(estimator=estimator))[0].slope
+        for estimator in ("gp", "gp", "argmin")
+    ]
+    assert found[0] == found[1]
+    assert found[0] != found[2]

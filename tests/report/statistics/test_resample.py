@@ -56,43 +56,18 @@ def test_the_same_runs_give_the_same_interval_and_a_shifted_one_in_another_coord
     }
     numbers = {axis: np.array([e.value, e.low, e.high]) for axis, e in by_axis.items()}
     assert numbers["typed"] == pytest.approx(numbers["lambda"])
-    assert numbers["torch_wd"] == pytest.approx(numbers["lambda"] - 1)
-    assert numbers["timescale"] == pytest.approx(-numbers["lambda"][[0, 2, 1]])
+    # The fine grid starts elsewhere in another coordinate, so its points and draws differ.
+    assert numbers["torch_wd"] == pytest.approx(numbers["lambda"] - 1, abs=0.04)
+    assert numbers["timescale"] == pytest.approx(-numbers["lambda"][[0, 2, 1]], abs=0.04)
 
 
-def test_means_of_cells_have_the_unbiased_variance_of_a_mean_over_the_seeds_that_a_cell_has():
-    errors = np.array([[4.0, 5.0, 9.0], [1.0, 3.0, np.nan], [7.0, np.nan, np.nan]])
-    (drawn,) = resample.cell_means([np.stack([errors, errors])], [None], 20_000)
-    first, values = np.split(drawn, [1])
-    assert first[0, 1] == pytest.approx([6, 2, 7])
-    assert values.mean(0)[1] == pytest.approx([6, 2, 7], abs=0.1)
-    # The lone seed has the pooled variance: (14 + 2) / (2 + 1) of sums of squares over n - 1.
-    expected = [np.var([4, 5, 9], ddof=1) / 3, np.var([1, 3], ddof=1) / 2, 16 / 3]
-    assert values.var(0)[1] == pytest.approx(expected, rel=0.05)
-    assert (values[:, 0, :2] == values[:, 1, :2]).all()  # loss and error of a seed go together
-
-
-def test_mean_curves_are_drawn_with_the_unbiased_variance_of_a_mean():
-    errors = np.array([[4.0], [5.0], [9.0]])
-    first, drawn = np.split(resample.mean_curves(errors, errors, 20_000, paired=True)[0], [1])
-    assert first.item() == 6
-    assert drawn.var() == pytest.approx(np.var(errors, ddof=1) / 3, rel=0.05)
-
-
-def test_paired_curves_are_drawn_together_and_others_apart():
-    errors = np.array([[4.0], [5.0], [9.0]])
-    for paired in (True, False):
-        first, second = resample.mean_curves(errors, errors, 100, paired=paired)
-        assert (first == second).all() == paired
-
-
-def test_the_deviations_of_a_cell_are_those_of_the_better_half():
-    cells = np.array([[1.0, 1.0], [2.0, 4.0], [50.0, 90.0]])
-    first, *drawn = resample.pooled_cells(cells, 2000)
-    assert (first == cells).all()
-    away = np.abs(np.array(drawn) - cells.mean(1, keepdims=True))
-    assert away.max() == pytest.approx(2**0.5)
-    assert away[:, 0].mean() == pytest.approx(2**0.5 / 2, rel=0.1)  # not its own, which is nothing
+def test_what_a_seed_adds_to_all_cells_moves_them_together():
+    rows = [run(lr=lr, seed=seed, test_error=5 + lr + add)
+            for lr in (0.1, 0.2, 0.4) for seed, add in enumerate((-1.0, 0.0, 1.0))]  # fmt: skip
+    (panel,) = panels(frame(rows), "test_error")
+    values = drawn(panel, 5000, seed_noise(panel, "test_error"))[1:, :, 0]
+    assert np.ptp(values - values[:1], axis=1).max() == pytest.approx(0, abs=1e-9)
+    assert values[:, 0].var() == pytest.approx(1 / 3, rel=0.1)
 
 
 def test_a_sample_holds_as_many_things_as_there_are():

@@ -106,6 +106,12 @@ def test_a_target_is_met_from_the_side_that_is_better():
     assert lines[2] == "| x | 2.5 |  |  |  |  | ≥ 2 | yes |"
 
 
+def test_the_ratio_to_a_target_is_at_least_one_where_it_is_met():
+    assert draw.to_target({"ours": 1, "ratio": 3, "target": 1.5}) == 2
+    assert draw.to_target({"ours": 2, "target": 4, "lower_is_better": True}) == 2
+    assert draw.to_target({"ours": 1, "target": 4}) == 0.25
+
+
 def test_what_safety_costs_is_a_part_of_the_benchmarks(tmp_path, monkeypatch):
     monkeypatch.setattr(faults, "submission", lambda *size: [])
     monkeypatch.setattr(faults, "lost_work", lambda **how: [])

@@ -46,6 +46,10 @@ class Panel:
         """Return what its runs have in a column in which they do not differ."""
         return self.runs[column].iloc[0]
 
+    def named(self, column: str) -> str:
+        """Return such a setting as a title prints it."""
+        return names.setting(column, self.setting(column), self.runs.iloc[0])
+
     @property
     def done(self) -> int:
         """How many of its runs have ended, diverged ones among them."""
@@ -86,7 +90,10 @@ def panels(
     split = [(dict(zip(by, key, strict=True)), group) for key, group in groups]
     split.sort(key=lambda pair: names.order(pair[0]))
     keys = [key for key, _ in split]
-    return [Panel(key, rows, average(rows, value), _name(key, keys)) for key, rows in split]
+    return [
+        Panel(key, rows, average(rows, value), _name(key, keys, rows.iloc[0]))
+        for key, rows in split
+    ]
 
 
 def split_by(runs: pd.DataFrame) -> list[str]:
@@ -106,7 +113,7 @@ def _refuse_mixed_data(runs: pd.DataFrame) -> None:
             )
 
 
-def _name(key: dict[str, Any], keys: list[dict[str, Any]]) -> str:
+def _name(key: dict[str, Any], keys: list[dict[str, Any]], run: pd.Series) -> str:
     """Name the optimizer and each setting that the settings before it do not determine."""
     rivals = [other for other in keys if other.get("figure") == key.get("figure")]
     shown: list[str] = ["optim"]
@@ -115,7 +122,7 @@ def _name(key: dict[str, Any], keys: list[dict[str, Any]]) -> str:
         if any(len({str(one[name]) for one in some}) > 1 for some in alike.values()):
             shown.append(name)
     return ", ".join(
-        [names.label(str(key["optim"]))] + [names.setting(n, key[n]) for n in shown[1:]]
+        [names.label(str(key["optim"]))] + [names.setting(n, key[n], run) for n in shown[1:]]
     )
 
 
@@ -184,8 +191,13 @@ def seed_table(panel: Panel, value: str) -> np.ndarray:
 
 def seeds(panels: Iterable[Panel]) -> str:
     """Say how many seeds the cells of panels have, such as '3 seeds' or '1 to 3 seeds'."""
-    counts = [n for one in panels for n in one.cells["n"] if n > 0] or [0]
-    low, high = min(counts), max(counts)
+    return counted(n for one in panels for n in one.cells["n"] if n > 0)
+
+
+def counted(seeds: Iterable[int]) -> str:
+    """Say numbers of seeds: the only one, or the lowest and the highest."""
+    counts = sorted(seeds) or [0]
+    low, high = counts[0], counts[-1]
     return f"{low} to {high} seeds" if low < high else f"{low} seed" + "s" * (low != 1)
 
 

@@ -22,13 +22,19 @@ def formatted(value: float, form: str = ".2f") -> str:
 
 
 def short(value: float) -> str:
-    """Return a number as short as it can be: 0, 0.05, 2.5e-4, 1e-3."""
-    if value == 0:
-        return "0"
-    if 0.01 <= abs(value) < 10000:
-        return f"{value:.3g}" if value >= 0.1 else f"{value:.2g}"
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+    """Return a decimal as it is typed: 0, 0.0125, 2.5e-4, 1e-3; one of many digits to three."""
+    text = _plain(value, 5)
+    return text if abs(float(text) - value) <= 1e-6 * abs(value) else _plain(value, 3)
+
+
+def _plain(value: float, digits: int) -> str:
+    """Return a number to so many significant digits, below 0.01 and from 1e5 with an exponent."""
+    if value == 0 or 0.01 <= abs(value) < 1e5:
+        return f"{float(f'{value:.{digits}g}'):.10g}"
+    mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
+    if not exponent:
+        return mantissa
+    return f"{mantissa.rstrip('0').removesuffix('.')}e{int(exponent)}"
 
 
 def aligned(table: Table) -> str:

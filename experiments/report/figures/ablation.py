@@ -1,6 +1,5 @@
 """What changes when some parameters are spared from decay (``statistics.sparing``)."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,15 +7,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.report.data import units
-from experiments.report.data.panels import grouped
+from experiments.report.data import names, units
+from experiments.report.data.names import SPARED
+from experiments.report.data.panels import counted, grouped
 from experiments.report.data.text import short
-from experiments.report.figures import style
+from experiments.report.figures import marks, style
 from experiments.report.figures.kinds import Page, Part, Picture, Section, kind
 from experiments.report.statistics import judge
-from experiments.report.statistics.sparing import CELL, SPARED, Difference, differences
+from experiments.report.statistics.sparing import CELL, Difference, differences
 
 COLOURS = dict(zip(SPARED, ("#1b9e77", "#7570b3"), strict=True))
+NO_CHANGE = "no change"
 CAPTION = "What changes when some parameters are spared from decay, with 95 % intervals"
 EXPLAINED = """\
 Every difference is that to a run of the same seed in which all parameters decay: below 0, sparing
@@ -42,13 +43,13 @@ def section(found: Sequence[Difference]) -> Section:
         form = units.form(one.metric)
         cell = one.cell or ("all",) * len(CELL)
         where = [x if isinstance(x, str) else short(x) for x in cell[1:]]
-        start = [one.task, units.unit(one.metric), *where, f"{one.base:{form}}"]
+        start = [names.task(one.task), units.unit(one.metric), *where, f"{one.base:{form}}"]
         line = rows.setdefault((one.task, one.metric, cell), [*start, *("-" for _ in SPARED)])
         line[len(start) + list(SPARED).index(one.spared)] = one.estimate.text(form)
         key = {"task": one.task, "metric": one.metric, "spared": one.spared, "base": one.base}
         data.append(key | dict(zip(CELL, cell, strict=True)) | one.estimate.row())
         if one.cell is None:
-            cause = f"{one.task}: sparing {SPARED[one.spared]}"
+            cause = f"{names.task(one.task)}: sparing {SPARED[one.spared]}"
             what, unit = one.metric.replace("_", " "), units.difference(one.metric)
             verdicts.append(judge.effect(cause, what, one.estimate, form, unit))
     table = [head, *rows.values()]
@@ -61,19 +62,19 @@ def section(found: Sequence[Difference]) -> Section:
 def draw(found: Sequence[Difference], *, ax: Axes) -> Axes:
     """Draw the differences of one task and metric, a line a cell, their mean at the bottom."""
     cells = list(dict.fromkeys(one.cell for one in found))
+    optims = list(dict.fromkeys(cell[0] for cell in cells if cell))
     for one in found:
         y = cells.index(one.cell) + (0.15 if one.spared == "embeddings_too" else -0.15)
         value, low, high = one.estimate.value, one.estimate.low, one.estimate.high
-        ax.errorbar(
-            [value], [y], xerr=[[value - low], [high - value]] if math.isfinite(low) else None,
+        marks.errorbars(
+            ax, [value], [y], xerr=[[value - low], [high - value]], color=COLOURS[one.spared],
             label=f"{SPARED[one.spared]} spared" if one.cell == cells[0] else None,
-            color=COLOURS[one.spared], marker="o", ms=3.5, lw=1.2, capsize=1.5,
         )  # fmt: skip
-    ax.axvline(0, color="0.6", lw=0.8, zorder=0)
-    labels = ["all cells" if cell is None else ", ".join(map(short, cell[1:])) for cell in cells]
-    ax.set_yticks(range(len(cells)), labels)
+    ax.axvline(0, color="0.6", lw=0.8, zorder=0, gid=NO_CHANGE)
+    ax.set_yticks(range(len(cells)), [_where(cell, len(optims) > 1) for cell in cells])
     ax.invert_yaxis()
-    style.title(ax, found[0].task)
+    of = [names.label(optims[0])] if len(optims) == 1 else []
+    style.title(ax, "\n".join([names.task(found[0].task), *of]))
     metric = found[0].metric
     word = f"{metric.replace('_', ' ')} ({units.difference(metric)})"
     ax.set_xlabel(f"change of {word}", fontsize=style.FONT - 0.5)
@@ -81,10 +82,22 @@ def draw(found: Sequence[Difference], *, ax: Axes) -> Axes:
     return ax
 
 
+def _where(cell: tuple[Any, ...] | None, several: bool) -> str:
+    """Name a cell, with its optimizer if there are several."""
+    if cell is None:
+        return "mean of all"
+    optim, lr, wd = cell
+    return ", ".join([names.label(optim)] * several + [f"lr {short(lr)}", f"wd {short(wd)}"])
+
+
 def figure(found: Sequence[Difference]) -> Figure:
     """Draw a task a column: the change of the test loss on the left of that of the error."""
     groups = grouped(found, lambda one: (one.task, one.metric)).values()
-    drawn, axes = style.draw_each(groups, draw, (0.4 + 2.0 * len(groups), 2.6))
-    axes[0].set_ylabel("lr, wd", fontsize=style.FONT)
-    style.legend_below(drawn, axes[:1])
+    drawn, axes = style.draw_each(groups, draw, (0.4 + 2.3 * len(groups), 3.0))
+    words = {
+        marks.MEAN: marks.mean_over(counted(one.estimate.n for one in found if one.cell)),
+        marks.BAR: "95 % interval over seeds",
+        NO_CHANGE: "vertical: as when all decay; left of it sparing is better",
+    }
+    style.legend_below(drawn, axes[:1], 3, marks=marks.key(drawn.axes, words))
     return drawn

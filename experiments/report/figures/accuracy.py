@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 
 from experiments.record.schema import FINISHED
 from experiments.report.data.text import short
-from experiments.report.figures import style
+from experiments.report.figures import decay_axis, marks, style
 from experiments.report.figures.kinds import Page, Part, Picture, kind
 from experiments.report.statistics.measure import Measured
 
+TEST, TRAIN = "test_error", "train_error"
 CAPTION = (
     "{}: accuracy on the test set (solid) and on the training set (dotted) over steps at the "
     "middle learning rate, a line a weight decay, mean over seeds"
@@ -42,20 +43,16 @@ def draw(one: Measured, points: pd.DataFrame, *, ax: Axes) -> Axes:
     runs = one.panel.runs
     runs = runs[(runs["lr"] == middle_rate(one)) & (runs["status"] == FINISHED)]
     wds = sorted(runs["wd"].unique())
-    for wd, shade in zip(wds, style.shades(one.panel.optim, len(wds)), strict=True):
+    for wd, shade in zip(wds, style.sequence(len(wds)), strict=True):
         own = runs.loc[runs["wd"] == wd, ["id"]].merge(points, on="id")
-        for metric, line, width in (("test_error", "-", 1.3), ("train_error", ":", 0.8)):
+        for metric, line, width in ((TEST, "-", 1.3), (TRAIN, ":", 0.8)):
             mean = 100 - own.pivot(index="step", columns="id", values=metric).dropna().mean(axis=1)
             label = short(wd) if line == "-" else None
-            ax.plot(mean.index, mean, color=shade, ls=line, lw=width, label=label)
+            ax.plot(mean.index, mean, color=shade, ls=line, lw=width, label=label, gid=metric)
     ax.set_xscale("log")
     ax.set_ylim(-2, 102)
     style.title(ax, f"{one.panel.name}, lr {short(middle_rate(one))}", one.panel.optim)
-    if wds:
-        ax.legend(
-            title="wd", loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1,
-            frameon=False, fontsize=style.FONT - 1.5, title_fontsize=style.FONT - 1.5,
-        )  # fmt: skip
+    style.legend_beside(ax, decay_axis.name(one))
     style.plain(ax)
     return ax
 
@@ -68,5 +65,11 @@ def figure(page: Sequence[Measured], points: pd.DataFrame) -> Figure:
     for ax in axes[::2]:
         ax.set_ylabel("accuracy (%)", fontsize=style.FONT)
     for ax in axes[-2:]:
-        ax.set_xlabel("step", fontsize=style.FONT)
+        ax.set_xlabel("optimizer steps", fontsize=style.FONT)
+    marks.subject(drawn, page)
+    words = {
+        TEST: f"on the test set, {marks.averaged(page)}",
+        TRAIN: f"on the training set, {marks.averaged(page)}",
+    }
+    style.legend_below(drawn, (), marks=marks.key(drawn.axes, words))
     return drawn

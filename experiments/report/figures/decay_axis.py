@@ -27,6 +27,11 @@ def meaning(one: Measured) -> str:
     return coordinates.label("typed", one.panel.setting("convention"), one.panel.setting("decay"))
 
 
+def name(one: Measured) -> str:
+    """Return what stands above the decays of a panel in a legend: wd, or normalized wd."""
+    return one.panel.named("decay").removeprefix("raw ")
+
+
 def label(ax: Axes, page: Sequence[Measured], most: int = 7, size: float = style.FONT) -> None:
     """Write at most so many of the decays beneath the axis, and what they are."""
     wds = pd.Series(sorted({wd for one in page for wd in one.panel.cells["wd"]}))

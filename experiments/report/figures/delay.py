@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from experiments.report.data import coordinates
 from experiments.report.data.panels import grouped
 from experiments.report.data.text import short
-from experiments.report.figures import style
+from experiments.report.figures import marks, style
 from experiments.report.figures.kinds import Page, Part, Picture, Section, kind
 from experiments.report.statistics.delay import (
     EXPONENTS,
@@ -29,6 +29,14 @@ from experiments.report.statistics.judge import Ruling, by_sign
 CLAIM_HEAD = ["", "claim", "claimed", "exponent", "verdict", "power (seeds)"]
 #: A mark a learning rate.
 MARKS = ("o", "s", "D", "P", "X")
+WORDS = {
+    "delay": "a run (one seed)",
+    "delay, censored": "not yet at the end of the budget: the delay is longer",
+    "slowed": "left out of the fit: decay slows the fitting of the training set",
+    "slowed, censored": "left out, and not yet at the end",
+    "law": "fitted law",
+    marks.BEYOND: marks.GOES_ON,
+}
 CAPTION = (
     "{}: steps from fitting the training set to generalizing over λ, a mark a run, darker with "
     "more learning rate. Open triangles: still not at the end of the budget, so that the delay is "
@@ -84,6 +92,9 @@ def figure(found: Sequence[Delays]) -> Figure:
         line[0].set_ylabel("delay (steps)", fontsize=style.FONT)
     for ax in axes[0][: len(rows[0])]:
         ax.legend(frameon=False, fontsize=style.FONT - 1.5, loc="lower left")
+    for ax in drawn.axes:
+        marks.mark_beyond(ax)
+    style.legend_below(drawn, (), marks=marks.key(drawn.axes, WORDS))
     for ax in axes[-1]:
         ax.set_xlabel(r"weight decay $\lambda$ per step", fontsize=style.FONT)
     return drawn
@@ -98,7 +109,7 @@ def draw(one: Delays, *, ax: Axes) -> Axes:
     ticks = sorted(decays[decays > 0].unique())
     rates = sorted(one.runs["lr"].unique())
     aside = np.log(ticks[-1] / ticks[0]) * 0.012 * (np.arange(len(rates)) - (len(rates) - 1) / 2)
-    shades = style.shades(one.panel.optim, len(rates))
+    shades = style.sequence(len(rates))
     for i, rate in enumerate(rates):
         own = one.runs[one.runs["lr"] == rate]
         line: dict[str, Any] = {"color": shades[i], "marker": MARKS[i % len(MARKS)], "ms": 4}

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from experiments.record.schema import FINISHED
 from experiments.report.data import units
 from experiments.report.data.text import short
-from experiments.report.figures import decay_axis, style
+from experiments.report.figures import decay_axis, marks, style
 from experiments.report.figures.kinds import Page, Part, Picture, Section, kind
 from experiments.report.statistics import judge
 from experiments.report.statistics.decay_effect import effect
@@ -25,7 +25,7 @@ from experiments.report.statistics.measure import Measured
 METRICS = {"test_loss": "test loss", "train_loss": "training loss"}
 CAPTION = (
     "{}: loss on the test set (above) and on the training set (below) over weight decay, a line a "
-    "learning rate, darker with more, mean over seeds; stars: the lowest"
+    "learning rate, darker with more, {}; without decay at the left; stars: the lowest"
 )
 EXPLAINED = """\
 Each loss is that of the best learning rate and decay, chosen on the other seeds and judged on its
@@ -41,7 +41,7 @@ def part(page: Page) -> Part | None:
     ended = page.runs[page.runs["status"] == FINISHED]
     if not ended[list(METRICS)].notna().all(axis=1).any():
         return None
-    text = CAPTION.format(page.optimizers)
+    text = CAPTION.format(page.optimizers, marks.averaged(page.panels))
     return Part({"losses": Picture(figure(page.panels), text)}, section(page.panels))
 
 
@@ -68,13 +68,15 @@ def draw(one: Measured, metric: str, *, ax: Axes) -> Axes:
     runs = one.panel.runs
     cells = runs[runs["status"] == FINISHED].groupby(["lr", "wd"])[metric].mean().reset_index()
     rates = sorted(cells["lr"].unique())
-    shades = style.shades(one.panel.optim, len(rates))
-    for rate, shade in zip(rates, shades, strict=True):
+    for rate, shade in zip(rates, style.sequence(len(rates)), strict=True):
         own = cells[cells["lr"] == rate].sort_values("wd")
         x, y = decay_axis.positions(own["wd"], [one]), own[metric].to_numpy()
         decayed = (own["wd"] > 0).to_numpy()
         for at, width, label in ((decayed, 1.1, f"lr {short(rate)}"), (~decayed, 0, None)):
-            ax.plot(x[at], y[at], label=label, color=shade, marker="o", ms=2.5, lw=width)
+            ax.plot(
+                x[at], y[at], label=label, color=shade, gid=marks.MEAN, marker="o", ms=2.5,
+                lw=width, ls="-" if width else "",
+            )  # fmt: skip
     if len(cells):
         best = cells.loc[[cells[metric].idxmin()]]
         style.star(ax, decay_axis.positions(best["wd"], [one]), best[metric], size=8)
@@ -96,9 +98,14 @@ def figure(page: Sequence[Measured]) -> Figure:
     for one, (above, below) in zip(page, axes.T, strict=True):
         style.title(above, one.panel.name, one.panel.optim)
         decay_axis.label(below, [one], most=4, size=style.FONT - 1.5)
-        if below.lines:
-            below.legend(
-                loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2,
-                frameon=False, fontsize=style.FONT - 1.5, handlelength=1,
-            )  # fmt: skip
+        style.legend_beneath(below, style.FONT - 1.5, columns=2)
+    for ax in drawn.axes:
+        marks.mark_beyond(ax)
+    marks.subject(drawn, page)
+    words = {
+        marks.MEAN: marks.averaged(page),
+        marks.BEST: "lowest loss",
+        marks.BEYOND: marks.GOES_ON,
+    }
+    style.legend_below(drawn, (), len(words), marks=marks.key(drawn.axes, words))
     return drawn

@@ -274,7 +274,7 @@ def _ticks(ax: Axes, boxes: np.ndarray, middle: np.ndarray, cells: pd.DataFrame,
     else:
         low, high = boxes[~zero, 0].min(), boxes[~zero, 1].max()
         ticks = list(10.0 ** np.arange(np.ceil(low * LOG), np.floor(high * LOG) + 1))
-    ticks = _thin(ticks, 4)
+    ticks = _thin(ticks[1:] if zero.any() and len(ticks) > 4 else ticks, 4)
     positions, labels = list(np.log2(ticks)), [short(tick) for tick in ticks]
     if zero.any():
         positions.append(middle[zero][0])

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from experiments.report.data import names, units
 from experiments.report.data.panels import grouped
 from experiments.report.data.text import short
-from experiments.report.figures import style
+from experiments.report.figures import marks, style
 from experiments.report.figures.kinds import Page, Part, Picture, Section, kind
 from experiments.report.statistics.best_rate import Curve, curves, shifts
 from experiments.report.statistics.judge import FAILS, HOLDS, NOT_RESOLVED, judge
@@ -87,21 +87,18 @@ def section(found: Sequence[Curve]) -> Section:
 
 def draw(found: Sequence[Curve], *, ax: Axes) -> Axes:
     """Draw an optimizer's line a width, mean over seeds with its sd, the best rates marked."""
-    shades = style.shades(found[0].optim, len(found) + 1)[1:]
-    metric = found[0].measured.settings.metric
+    metric, shades = found[0].measured.settings.metric, style.sequence(len(found))
     for one, shade, dash in zip(found, shades, style.DASHES, strict=False):
         cells = one.measured.panel.cells.dropna(subset=[metric]).sort_values("lr")
-        ax.errorbar(
-            cells["lr"], cells[metric], yerr=cells["sd"] if cells["sd"].notna().any() else None,
-            label=f"width {one.width:g}",
-            color=shade, ls=dash, marker="o", ms=3, lw=1.2, capsize=1.5,
-        )  # fmt: skip
+        label = f"width {one.width:g}"
+        marks.errorbars(
+            ax, cells["lr"], cells[metric], yerr=cells["sd"], label=label, color=shade, ls=dash
+        )
         if not one.rate.reason:
-            ax.axvline(2**one.rate.value, color=shade, ls=dash, lw=0.8, gid="best")
+            ax.axvline(2**one.rate.value, color=shade, ls=dash, lw=0.8, gid=marks.BEST)
     ax.set_xscale("log")
     style.title(ax, _name(found[0].measured), found[0].optim, size=style.FONT)
     ax.set_xlabel(r"learning rate $\alpha$", fontsize=style.FONT)
-    style.legend(ax, style.FONT - 0.5)
     style.plain(ax)
     return ax
 
@@ -111,8 +108,20 @@ def figure(found: Sequence[Curve]) -> Figure:
     groups = grouped(found, lambda one: one.optim).values()
     drawn, axes = style.draw_each(groups, draw, (0.4 + 3.1 * len(groups), 2.6), sharey=True)
     metric = found[0].measured.settings.metric
-    losses = pd.concat([one.measured.panel.cells[metric] for one in found]).dropna()
+    cells = pd.concat([one.measured.panel.cells for one in found])
+    losses = pd.concat([cells[metric], cells[metric] - cells["sd"]]).dropna()
     if len(losses):
         axes[0].set_ylim(*style.limits(losses, above=0.1))
     axes[0].set_ylabel(units.unit(metric), fontsize=style.FONT)
+    for ax in axes:
+        marks.mark_beyond(ax)
+    page = [one.measured for one in found]
+    marks.subject(drawn, page)
+    words = {
+        marks.MEAN: marks.averaged(page),
+        marks.BAR: marks.SD,
+        marks.BEST: "vertical: the width's best learning rate",
+        marks.BEYOND: marks.GOES_ON,
+    }
+    style.legend_below(drawn, axes[:1], 3, marks=marks.key(drawn.axes, words))
     return drawn

@@ -3,14 +3,15 @@
 import io
 import zlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps, rc_context
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, ListedColormap, to_rgb
+from matplotlib.colors import Colormap, ListedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.typing import ColorType
 from numpy.typing import ArrayLike
@@ -43,6 +44,7 @@ SPARE = ("#6a3d9a", "#b15928", "#666666", "#e7298a", "#1b9e77")
 #: Marks of the heatmaps, in RGB hex. ABOVE is what lies beyond the colour scale.
 ABOVE, DIVERGED, PARTIAL, HIDDEN = "#3f3f3f", "#b9b9b9", "#dadada", "#f4f4f4"
 FONT = 7.5
+GREY = "0.35"
 
 
 def colour(optim: str) -> str:
@@ -50,16 +52,10 @@ def colour(optim: str) -> str:
     return COLOURS.get(optim) or SPARE[zlib.crc32(optim.encode()) % len(SPARE)]
 
 
-def shades(optim: str, count: int) -> list[tuple[float, float, float]]:
-    """Return tints of an optimizer's colour from pale to dark; the colour itself if one is asked.
-
-    The darkest is a quarter black, the palest two thirds white.
-    """
-    if count == 1:
-        return [to_rgb(colour(optim))]
-    base = np.array(to_rgb(colour(optim)))
-    mix = np.linspace(-0.65, 0.25, count)
-    return [tuple((1 - abs(m)) * base + (m < 0) * abs(m)) for m in mix]
+def sequence(count: int) -> list[str]:
+    """Return colours of an ordered quantity, orange for little to dark blue for much."""
+    palette = colormaps["plasma"]
+    return [to_hex(palette(at)) for at in np.linspace(0, 0.85, count)[::-1]]
 
 
 def dashes(optims: Iterable[str]) -> list[str]:
@@ -72,23 +68,26 @@ def dashes(optims: Iterable[str]) -> list[str]:
     return found
 
 
-def tints(optims: Iterable[str]) -> list[tuple[float, float, float]]:
-    """Return a colour for each line: an optimizer's own, pale to dark where it has several."""
+def colours(optims: Iterable[str]) -> list[str]:
+    """Return a colour for each line: its optimizer's, one of a sequence where that has several."""
     optims = list(optims)
-    left = {optim: iter(shades(optim, count)) for optim, count in Counter(optims).items()}
-    return [next(left[optim]) for optim in optims]
+    several = [optim for optim in optims if optims.count(optim) > 1]
+    rest = iter(sequence(len(several)))
+    return [next(rest) if optim in several else colour(optim) for optim in optims]
 
 
 def limits(values: pd.Series, above: float = 0.05) -> tuple[float, float]:
     """Return the range that an axis shows: of the values, without those beyond a robust upper end.
 
     Args:
-        values: What is drawn.
+        values: What is drawn. Equal ones are in the middle.
         above: Margin at the upper end, as a share of the range; it is 0.05 at the lower.
     """
-    low, middle = values.min(), values.median()
-    high = min(values.max(), low + 3 * (middle - low))
-    return low - 0.05 * (high - low), high + above * (high - low)
+    low, middle, high = values.min(), values.median(), values.max()
+    if middle > low:
+        high = min(high, low + 3 * (middle - low))
+    span = (high - low) or abs(high) or 1.0
+    return low - 0.05 * span, high + above * span
 
 
 def figure(width: float, height: float) -> Figure:
@@ -155,18 +154,40 @@ def legend(ax: Axes, size: float = FONT - 1) -> None:
 
 
 def legend_below(
-    figure: Figure, axes: Iterable[Axes], columns: int = 2, size: float = FONT - 0.5
+    figure: Figure,
+    axes: Iterable[Axes],
+    columns: int = 2,
+    size: float = FONT - 0.5,
+    marks: Sequence[Artist] = (),
 ) -> None:
-    """Name the lines of some axes beneath the figure."""
+    """Name the lines of some axes beneath the figure, and then the marks (``marks.key``)."""
     shown = [ax.get_legend_handles_labels() for ax in axes]
     figure.legend(
-        [line for lines, _ in shown for line in lines],
-        [label for _, labels in shown for label in labels],
+        [line for lines, _ in shown for line in lines] + list(marks),
+        [label for _, labels in shown for label in labels] + [str(m.get_label()) for m in marks],
         loc="outside lower center",
         ncols=columns,
         frameon=False,
         fontsize=size,
     )
+
+
+def legend_beside(ax: Axes, title: str, size: float = FONT - 1) -> None:
+    """Name the lines of axes, if there are any, at their right, under a title."""
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend(
+            title=title, loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1.4,
+            frameon=False, fontsize=size, title_fontsize=size,
+        )  # fmt: skip
+
+
+def legend_beneath(ax: Axes, size: float = FONT - 1, columns: int = 1) -> None:
+    """Name the lines of axes, if there are any, beneath them."""
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend(
+            loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns, frameon=False,
+            fontsize=size,
+        )  # fmt: skip
 
 
 def plain(ax: Axes) -> None:

@@ -119,7 +119,7 @@ def _budgets(page: Sequence[Measured]) -> Iterator[Finding]:
     """Fit how the best decay moves with the budget, raw and normalized."""
     free = ("epochs", "train_size", "task.train_size")
     for (of, rest), own in grouped(page, lambda one: (labels(one), protocol(one, *free))).items():
-        task = [value for name, value in rest if name == "task"]
+        task = [own[0].panel.named(name) for name, _ in rest if name == "task"]
         by_decay = {
             decay: family
             for decay, family in grouped(own, lambda one: str(one.panel.setting("decay"))).items()

@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+from experiments.report.data import names
 from experiments.report.data.text import read_csv
 from experiments.report.statistics.estimate import Estimate, from_row, unidentified
 from experiments.report.statistics.judge import Claim, Ruling, power_of
@@ -100,7 +101,9 @@ def look_up(folder: Path, claim: Claim, figure: str = "") -> Estimate | None:
     if "figure" in rows and figure:
         rows = rows[rows["figure"] == figure]
     if not slope:
-        protocols = [set(where.split(", ")) - {"cifar10", ""} for where in rows["where"]]
+        protocols = [
+            set(where.split(", ")) - {names.task("cifar10"), ""} for where in rows["where"]
+        ]
         rows = rows[[protocol == {claim.where} - {""} for protocol in protocols]]
     if len(rows) != 1:
         return unidentified(f"{len(rows)} rows of {file.name} are about it")

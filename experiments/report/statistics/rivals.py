@@ -33,7 +33,7 @@ def by_protocol(
     for fixed, own in found.items():
         shown = [(k, v) for k, v in fixed if k in ("schedule", "epochs", "task")]
         varying = {k for k, v in shown if len({dict(other).get(k) for other in found}) > 1}
-        words = [names.setting(k, v.removesuffix(".0")) for k, v in shown if k in varying]
+        words = [own[0].panel.named(k) for k, _ in shown if k in varying]
         yield ", ".join(words), grouped(own, lambda one: one.panel.optim)
 
 

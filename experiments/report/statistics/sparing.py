@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from experiments.record.schema import FINISHED
+from experiments.report.data.names import SPARED
 from experiments.report.statistics.estimate import Estimate, over_seeds
 
 NONE = "none"
-SPARED = {"norm_and_bias": "norms, biases", "embeddings_too": "norms, biases, embeddings"}
 METRICS = ("test_loss", "test_error")
 CELL = ["optim", "lr", "wd"]
 

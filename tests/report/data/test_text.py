@@ -5,9 +5,13 @@ from experiments.report.data.text import aligned, formatted, markdown, short
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (0.0625, "0.062"), (3.125e-5, "3.1e-5"), (1e-3, "1e-3"), (0.5, "0.5"), (20, "20")],
-)
-def test_short_numbers_are_short(value, text):
+    [
+        (0, "0"), (0.0625, "0.0625"), (3.125e-5, "3.125e-5"), (1e-3, "1e-3"), (0.5, "0.5"),
+        (20, "20"), (1800, "1800"), (1.5625e-4, "1.5625e-4"), (2.0**-7, "7.8125e-3"),
+        (2.0**-10, "9.77e-4"), (1 / 3, "0.333"), (123456, "1.23e5"), (float("nan"), "nan"),
+    ],
+)  # fmt: skip
+def test_a_decimal_is_as_it_is_typed_and_one_of_many_digits_is_cut(value, text):
     assert short(value) == text
 
 

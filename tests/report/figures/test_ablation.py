@@ -14,11 +14,12 @@ def test_the_section_says_it_task_by_task_and_in_the_unit_of_the_metric():
     section = ablation.section(differences(rows(), rows("cifar10_small_vit", effect={"none": 0.0,
         "norm_and_bias": 0.2, "embeddings_too": 0.0})))  # fmt: skip
     lines = section.verdicts
-    vit = [line for line in lines if line.startswith("cifar10_small_vit")]
-    assert vit[0].startswith("cifar10_small_vit: sparing norms, biases raises the test loss: 0.2")
+    vit = [line for line in lines if line.startswith("small CIFAR-10 in patches")]
+    what = "small CIFAR-10 in patches: sparing norms and biases"
+    assert vit[0].startswith(f"{what} raises the test loss: 0.2")
     assert "does not resolvably change the test loss" in vit[1]
-    text = [line for line in lines if line.startswith("shakespeare")]
-    assert text[0].startswith("shakespeare: sparing norms, biases lowers the test loss: -0.0")
+    text = [line for line in lines if line.startswith("Shakespeare")]
+    assert text[0].startswith("Shakespeare: sparing norms and biases lowers the test loss: -0.0")
     assert "points" in text[2]
     (table,) = section.tables
     assert len(table) == 1 + 2 * 2 * (4 + 1)
@@ -35,10 +36,11 @@ def test_the_picture_has_axes_a_task_and_metric_and_bars_of_the_intervals():
     figure = ablation.figure(differences(rows(), rows("cifar10_small_vit")))
     assert len(figure.axes) == 4
     titles = [ax.get_title() for ax in figure.axes]
-    assert titles == ["cifar10_small_vit"] * 2 + ["shakespeare"] * 2
+    assert titles == ["small CIFAR-10 in patches\nAdamW"] * 2 + ["Shakespeare\nAdamW"] * 2
     ax = figure.axes[2]
     labels = [label.get_text() for label in ax.get_yticklabels()]
-    assert labels == ["1e-3, 0.01", "1e-3, 0.04", "2e-3, 0.01", "2e-3, 0.04", "all cells"]
+    cells = [f"lr {lr}, wd {wd}" for lr in ("1e-3", "2e-3") for wd in (0.01, 0.04)]
+    assert labels == [*cells, "mean of all"]
     points = [bar.lines[0].get_xdata()[0] for bar in ax.containers]
     assert len(points) == 10
     assert min(points) == pytest.approx(-0.1, abs=0.02)

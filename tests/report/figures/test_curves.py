@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from experiments.errors import UserError
 from experiments.report.data import curves
 from experiments.report.data.panels import panels
-from experiments.report.figures import final, scatter, style
+from experiments.report.figures import final, marks, scatter, style
 from experiments.report.figures.curves import learning_curve, learning_curves
 from experiments.report.figures.kinds import Page
 from experiments.report.pages.settings import Settings
@@ -52,8 +52,8 @@ def measured(runs, settings=ALL):
 
 
 def solid(ax):
-    """Lines with data, without the proxies of the legend."""
-    return [line for line in ax.lines if len(line.get_xdata())]
+    """Lines of means, without those that mark something."""
+    return [line for line in ax.lines if line.get_gid() == marks.MEAN]
 
 
 def test_every_decay_has_a_line_that_is_the_mean_over_seeds_darker_with_more_decay():
@@ -80,12 +80,12 @@ def test_many_panels_show_their_best_cells_only_in_the_optimizers_colours():
     ax = Figure().subplots()
     learning_curve(measured(runs), points(runs), "batch_loss", ax=ax)
     assert [line.get_color() for line in solid(ax)] == [
-        to_rgb(style.colour(optim)) for optim in ("adam", "adamw", "adamw")
+        style.colour(optim) for optim in ("adam", "adamw", "adamw")
     ]
     assert [line.get_linestyle() for line in solid(ax)] == ["-", "-", "--"]
     assert ax.get_yscale() == "log"
     labels = ax.get_legend_handles_labels()[1]
-    assert labels[2] == "AdamW, warm restarts, wd 0.02"
+    assert labels[2] == "AdamW, warm restarts, lr 1e-3, wd 0.02"
 
 
 def test_final_error_has_no_decay_apart_and_a_star_at_the_best():
@@ -135,26 +135,54 @@ def test_a_page_has_the_pictures_asked_for_and_none_of_what_is_unknown():
 
 
 def test_a_panel_whose_runs_all_diverged_is_said_to_have_none():
-    runs = [run(optim="adam", status="diverged", test_error=None, id="x"), *rows()]
-    found = measured(runs)
+    lost = [run(optim="adam", status="diverged", test_error=None, id="x")]
+    found = measured([*lost, *rows()])
     figure = learning_curves(found, points(rows()))
-    texts = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert texts[0] == "Adam + L2: no finished run"
+    titles = [ax.get_title() for ax in figure.axes]
+    assert titles == ["Adam + L2, no finished run"] * 2 + ["AdamW, lr 1e-3"] * 2
     assert len(final.final_errors(found).axes) == 1
+    many = measured([*lost, *rows(), *rows("sgdw")])
+    texts = [text.get_text() for text in learning_curves(many, points(rows())).legends[0].texts]
+    assert texts[1] == "Adam + L2: no finished run"
+
+
+def test_few_panels_have_a_row_each_and_every_decay_under_its_number():
+    runs = rows("adam", convention="l2") + rows(decay="normalized")
+    figure = learning_curves(measured(runs), points(runs))
+    assert len(figure.axes) == 4
+    above, below = figure.axes[1::2]
+    assert above.get_ylim() == below.get_ylim()
+    for ax, name in ((above, "wd"), (below, "normalized wd")):
+        texts = [text.get_text() for text in ax.get_legend().get_texts()]
+        assert texts == ["0", "0.01", "0.02", "0.04"]
+        assert ax.get_legend().get_title().get_text() == name
 
 
 def test_tasks_have_axes_of_their_own():
     runs = rows() + [row | {"task": "text", "id": f"t{row['id']}"} for row in rows()]
     figure = learning_curves(measured(runs), points(runs))
     assert [len(solid(ax)) for ax in figure.axes] == [len(WDS)] * 4
-    assert len(figure.legends[0].get_texts()) == 2
+    first, second = figure.axes[1::2]
+    assert not first.get_shared_y_axes().joined(first, second)
 
 
-def test_shades_run_from_pale_to_dark_and_one_is_the_colour_itself():
-    assert style.shades("adamw", 1) == [to_rgb(style.colour("adamw"))]
-    sums = [sum(shade) for shade in style.shades("adamw", 5)]
-    assert sums == sorted(sums, reverse=True)
-    assert all(0 <= part <= 1 for shade in style.shades("adam", 5) for part in shade)
+def test_a_restart_is_a_vertical_line_where_the_rate_starts_to_rise_again_and_a_warm_up_is_none():
+    runs = rows()
+    typed = points(runs, epochs=range(1, 9))
+    typed["eta"] = typed["epoch"].map(dict(enumerate((0.5, 1, 0.5, 0, 1, 0.7, 0.3, 0), start=1)))
+    figure = learning_curves(measured(runs), typed)
+    for ax in figure.axes:
+        (line,) = (line for line in ax.lines if line.get_gid() == "restart")
+        assert list(line.get_xdata()) == [4, 4]
+    assert "vertical: the learning rate restarts" in [t.get_text() for t in figure.legends[0].texts]
+
+
+def test_an_ordered_quantity_goes_from_light_to_dark_in_colours_far_apart():
+    for count in (2, 5, 14):
+        colours = [np.array(to_rgb(colour)) for colour in style.sequence(count)]
+        brightness = [colour @ (0.3, 0.6, 0.1) for colour in colours]
+        assert brightness == sorted(brightness, reverse=True)
+        assert min(abs(a - b).max() for a, b in zip(colours, colours[1:], strict=False)) > 0.05
 
 
 def test_unknown_kinds_are_refused():
@@ -166,12 +194,12 @@ def test_unknown_kinds_are_refused():
         Settings(curves=1)
 
 
-def test_lines_of_one_optimizer_go_from_pale_to_dark_and_a_long_legend_stands_below():
-    tints = style.tints(["adam", "adamw", "adam"])
-    assert tints[1] == to_rgb(style.colour("adamw"))
-    assert sum(tints[0]) > sum(tints[2])
-    page = measured(rows()) * (final.WITHIN + 1)
-    figure = final.final_errors(page)
+def test_lines_of_one_optimizer_have_a_sequence_and_their_legend_stands_beneath():
+    several = style.sequence(2)
+    assert style.colours(["adam", "adamw", "adam"]) == [
+        several[0], style.colour("adamw"), several[1],
+    ]  # fmt: skip
+    figure = final.final_errors(measured(rows()) * 5)
     figure.draw_without_rendering()
     (ax,) = figure.axes
     assert ax.get_legend().get_window_extent().y1 < ax.get_window_extent().y0

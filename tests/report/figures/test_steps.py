@@ -28,7 +28,7 @@ def test_a_sweep_that_has_begun_is_drawn_with_what_is_there(recwarn):
     page = measured(found, planned=plan)
     begun = [in_steps(one, typed(points), 5.0) for one in page]
     by_name = {row[0]: row for row in steps.section(begun).tables[0][1:]}
-    assert by_name["AdamW"][2:6] == ["50", "2e-3", "0.062", "100"]
+    assert by_name["AdamW"][2:6] == ["50", "1.95e-3", "0.0625", "100"]
     assert by_name["Adam + L2"][1:6] == ["0 of 0", "-", "-", "-", "-"]
     steps.heatmaps(begun)
     assert steps.caption(begun) == "Steps until the test accuracy is 95 %; one seed."
@@ -46,7 +46,7 @@ def test_rivals_are_said_and_drawn_task_by_task():
     found, points = panels_in_steps(*sweeps)
     section = steps.section(found)
     assert "the threshold moves less under decoupled decay" in section.verdicts[0]
-    assert section.tables[0][1][0] == "Adam + L2, modular"
+    assert section.tables[0][1][0] == "Adam + L2, a + b mod p"
     figure = steps.heatmaps(found)
     titles = [ax.get_title() for ax in figure.axes if ax.get_title()]
     assert titles == [one.panel.name for one in found]
@@ -71,16 +71,17 @@ def test_a_curve_is_the_mean_accuracy_over_steps_at_the_middle_rate():
     axes = accuracy.figure([one.measured for one in found], points).axes
     ax = axes[0]
     assert ax.get_xscale() == "log"
-    assert ax.get_title() == "AdamW, lr 3.9e-3"
+    assert ax.get_title() == "AdamW, lr 3.91e-3"
     solid = [line for line in ax.lines if line.get_linestyle() == "-"]
     dotted = [line for line in ax.lines if line.get_linestyle() == ":"]
     assert len(solid) == len(dotted) == len(STEP_DECAYS)
     label = {line.get_label(): line for line in solid}
-    at = dict(zip(label["3.9e-3"].get_xdata(), label["3.9e-3"].get_ydata(), strict=True))
+    at = dict(zip(label["3.91e-3"].get_xdata(), label["3.91e-3"].get_ydata(), strict=True))
     assert (at[200], at[400], at[800]) == pytest.approx((50.0, (99 + 50) / 2, 99.0))
     assert at.keys() == set(EVALUATED)
     assert list(dotted[0].get_ydata()) == [10.0, 100.0, 100.0, 100.0, 100.0, 100.0]
-    assert all(style.colour("adamw") for _ in solid)
+    colours = [line.get_color() for line in solid]
+    assert colours == [line.get_color() for line in dotted] == style.sequence(len(solid))
 
 
 def test_a_curve_has_the_steps_that_all_seeds_have():

@@ -214,7 +214,7 @@ def test_namesakes_are_compared_where_all_settings_that_both_have_agree():
     found = matches(panels(frame(rows), "test_error"), "test_error")
     tables = pd.concat([one.table() for one in found])
     assert tables[["model.width", "difference"]].to_numpy().tolist() == [[64, 0.5], [128, 0.0]]
-    assert "model.width 64" in found[0].text()
+    assert "AdamW, width 64" in found[0].text()
 
 
 def test_runs_without_decay_say_nothing_about_its_convention():

@@ -358,9 +358,22 @@ def test_a_threshold_at_the_edge_of_the_grid_is_a_bound_and_no_part_of_the_slope
 def test_the_lines_of_the_loss_scale_are_told_apart_by_colour_and_dash():
     figure = loss_scale.figure(factors.thresholds(frame(scaled_runs())))
     lines = {line.get_label(): line for line in figure.axes[0].lines}
-    assert len(lines) == 3
-    by_dash = {line.get_linestyle() for name, line in lines.items() if "1e-08" in name}
+    assert set(lines) == {
+        "Adam + L2, epsilon 1e-8, lr 1e-3", "Adam + L2, epsilon 1e-4, lr 1e-3",
+        "AdamW, epsilon 1e-8, lr 1e-3",
+    }  # fmt: skip
+    by_dash = {line.get_linestyle() for name, line in lines.items() if "1e-8" in name}
     assert by_dash == {"-"}
+    assert lines["Adam + L2, epsilon 1e-4, lr 1e-3"].get_linestyle() == "--"
+
+
+def test_a_threshold_at_the_edge_of_the_grid_is_drawn_as_one():
+    rows = [scaled("adam", 1e-8, s, wd, 0.0) for s in (1.0, 10.0) for wd in (1e-3, 1e-2)]
+    figure = loss_scale.figure(factors.thresholds(frame(rows)))
+    (edge,) = (line for line in figure.axes[0].lines if line.get_gid() == loss_scale.EDGE)
+    assert edge.get_xydata().tolist() == [[1.0, 1e-3], [10.0, 1e-3]]
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts[-1] == "the smallest wd of the grid: it may be less"
 
 
 def test_the_arms_are_counted():

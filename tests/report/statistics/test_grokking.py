@@ -69,5 +69,5 @@ def test_rivals_are_compared_task_by_task():
     ]
     found, points = panels_in_steps(*sweeps)
     names, differences = zip(*rivals(found), strict=True)
-    assert names == ("Adam + L2, AdamW, modular", "Adam + L2, AdamW, modular_divide")
+    assert names == ("Adam + L2, AdamW, a + b mod p", "Adam + L2, AdamW, a / b mod p")
     assert [one.value for one in differences] == pytest.approx([2, 2], abs=0.35)

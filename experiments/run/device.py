@@ -2,6 +2,7 @@
 
 import platform
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 
@@ -49,5 +50,5 @@ def device_name(device: torch.device) -> str:
     """
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return capabilities.get("cpu_name") or platform.machine()

@@ -1,5 +1,5 @@
 PYTHON ?= python3
-LOWEST_PYTHON ?= $(shell command -v python3.10 || echo $(PYTHON))
+LOWEST_PYTHON ?= $(shell python3.10 -c '' 2>/dev/null && echo python3.10 || echo $(PYTHON))
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help

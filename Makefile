@@ -1,8 +1,9 @@
 PYTHON ?= python3
+LOWEST_PYTHON ?= $(shell python3.10 -c '' 2>/dev/null && echo python3.10 || echo $(PYTHON))
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock quickstart status test lint check figures bench clean
+.PHONY: help install lock quickstart status test test-lowest lint check figures bench clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +29,15 @@ status: install  ## How the cells of a sweep are: make status EXPERIMENT=modular
 test: install  ## All tests: CPU only, no network
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
+test-lowest: .venv-lowest/stamp  ## All tests on the oldest versions that pyproject.toml allows
+	OMP_NUM_THREADS=1 .venv-lowest/bin/pytest -n 2
+
+.venv-lowest/stamp: requirements-lowest.txt
+	$(LOWEST_PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/pip install --quiet --requirement requirements-lowest.txt
+	.venv-lowest/bin/pip install --quiet --no-deps --editable .
+	touch $@
+
 lint: install  ## Ruff and mypy, checking only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,4 +55,4 @@ bench: install  ## Measure speed against a plain script; DATA_DIR names CIFAR-10
 	$(BIN)/python -m benchmarks
 
 clean:  ## Remove caches and .venv, never runs or results
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-lowest .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -7,7 +7,6 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ContextDecorator, suppress
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,7 +20,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from experiments.errors import UserError
 from experiments.interrupt import Interrupted
-from experiments.run.schema import register
+from experiments.run.schema import did_you_mean, register
 from experiments.sweep import grid
 
 log = logging.getLogger(__name__)
@@ -206,9 +205,8 @@ def _missing_entry(error: MissingConfigException) -> str:
         return str(error).split("\n")[0]
     group, _, name = str(error.missing_cfg_file).rpartition("/")
     options = sorted(error.options or [])
-    near = get_close_matches(name, options, n=1)
-    hint = f"did you mean {group}={near[0]}? " if near else ""
-    return f"there is no {group}={name}; {hint}there are: {', '.join(options)}"
+    hint = did_you_mean(name, {*options}, f"{group}=") or ";"
+    return f"there is no {group}={name}{hint} there are: {', '.join(options)}"
 
 
 def _unknown_key(error: OmegaConfBaseException) -> str:
@@ -219,8 +217,7 @@ def _unknown_key(error: OmegaConfBaseException) -> str:
         return f"{chosen} has no key {name}"
     inside = key.startswith("hydra.")
     known = {k for k in _known_keys() if k.startswith("hydra.") == inside} - {key}
-    near = get_close_matches(key, known, n=1)
-    return f"there is no key {key}" + (f"; did you mean {near[0]}?" if near else "")
+    return f"there is no key {key}{did_you_mean(key, known)}"
 
 
 def _known_keys() -> Iterator[str]:

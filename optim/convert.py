@@ -38,7 +38,8 @@ def from_torch(
 
     Raises:
         ValueError: ``cls`` has no twin; the dict is of ``amsgrad`` or ``maximize``; its decay is
-            L2's and that of ``cls`` decoupled, or the reverse; or :math:`\lambda` is 1 or more.
+            L2's and that of ``cls`` decoupled, or the reverse, which dicts of ``Adam`` and
+            ``AdamW`` tell from torch 2.7 on; or :math:`\lambda` is 1 or more.
 
     Example:
         >>> import torch

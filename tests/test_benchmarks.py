@@ -45,7 +45,8 @@ def test_a_step_of_the_transformer_calls_no_more_operators_than_it_did():
     made.train_step()
     with Calls() as calls:
         made.train_step()
-    assert sum(calls.count.values()) <= 175
+    # how often a tensor is detached, which copies nothing, differs between versions of torch
+    assert sum(calls.count.values()) - calls.count["detach"] <= 151
     assert calls.count["mm"] + calls.count["addmm"] <= 21  # 7 products, forward and two backward
 
 

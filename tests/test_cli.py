@@ -82,7 +82,7 @@ MISTAKES = {
     "schedule=warm_restarts schedule.t_mult=0.5": "schedule=warm_restarts: t_mult must be a whole "
     "number in [1, inf), got 0.5",
     "schedule=warm_restarts schedule.t_mult=0": "got 0",
-    "experiment=figure9": "figure1, figure1_cpu, figure2, figure2_cpu, figure3",
+    "experiment=figure9": "figure1, figure1_cpu, figure2, figure2_cpu",
     "task.train_fraction=abc": "task.train_fraction must be a number, got 'abc'",
     "task=shakespeare model.tied=maybe": "model.tied must be true or false, got 'maybe'",
     "task=cifar10_small task.train_size=0.5": "task.train_size must be a whole number or null, "

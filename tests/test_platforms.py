@@ -1,5 +1,6 @@
 """What only some systems have is asked for when it is needed, and not to import or to train."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,3 +47,14 @@ def test_every_module_can_be_imported(in_tmp):
 
 def test_a_run_trains_saves_and_is_found_finished(in_tmp):
     without(RUN.format(words=TINY), in_tmp)
+
+
+def test_the_lower_bounds_of_the_project_are_the_versions_of_make_test_lowest():
+    """A bound may be written shorter: 2.6 for 2.6.0."""
+    project = (ROOT / "pyproject.toml").read_text()
+    bounds = dict(re.findall(r'"([\w-]+)>=([\d.]+)[,"]', project))
+    needed = project[project.index("dependencies = ") : project.index("dev = ")]
+    tested = re.findall(r"^(.+)==(.+)$", (ROOT / "requirements-lowest.txt").read_text(), re.M)
+    assert set(re.findall(r'"([\w-]+)>=', needed)) <= set(dict(tested))
+    for name, version in tested:
+        assert re.fullmatch(rf"{re.escape(bounds[name])}(\.0)*", version), name

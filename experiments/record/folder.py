@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.errors import UserError
+from experiments.interrupt import Interrupted
 from experiments.record import failure, lock
 from experiments.record.files import remove_leftovers, write_atomically
 from experiments.record.schema import checked
@@ -257,7 +258,7 @@ class RunWriter(RunFolder):
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other processes out of the folder inside the block.
+        """Keep other processes out of the folder inside the block; leave there why it failed.
 
         Raises:
             Busy: Another process runs the cell.
@@ -267,6 +268,10 @@ class RunWriter(RunFolder):
         try:
             remove_leftovers(self.path)
             yield
+        except Exception as error:
+            if not isinstance(error, Interrupted):
+                self.fail(error)
+            raise
         finally:
             self._holding.__exit__()
 

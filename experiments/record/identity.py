@@ -6,10 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from experiments.record.schema import GROUPS, OWN_KEYS, SETTINGS
+
 #: Keys that can change a run's numbers. Paths, device, tracker, and how often to measure cannot.
 DECISIVE = (
-    *("task", "model", "optim", "schedule", "decay", "lr", "wd", "no_decay", "seed", "epochs"),
-    *("batch_size", "warmup_epochs", "validation_size", "precision", "loss_scale", "compile"),
+    *(*GROUPS, "lr", "wd", "no_decay", "seed", "epochs", "batch_size", "warmup_epochs"),
+    *("validation_size", "precision", "loss_scale", "compile"),
 )
 #: Keys that came when there were runs already, each with the value at which a run is what it was
 #: before: there the key is left out, and the runs keep their identity.
@@ -27,11 +29,10 @@ FLOATS = {"lr", "wd", "epochs", "warmup_epochs", "loss_scale", "model.dropout"}
 def settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what of :data:`DECISIVE` has no column of its own in the runs table, by dotted key."""
     decisive = _decisive(config)
-    alone = ("warmup_epochs", "validation_size", "loss_scale", "compile")
-    found = {key: decisive[key] for key in alone if key in decisive}
-    for group in ("task", "model", "optim", "schedule", "decay"):
+    found = {key: value for key, value in decisive.items() if key in SETTINGS}
+    for group in GROUPS:
         for key, value in decisive[group].items():
-            if key not in ("name", "convention", "_target_", "_partial_"):
+            if key not in OWN_KEYS:
                 found[f"{group}.{key}"] = json.dumps(value) if isinstance(value, list) else value
     return found
 

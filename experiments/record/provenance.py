@@ -86,12 +86,16 @@ def _model() -> str:
 
 def _instructions() -> str:
     """Return the instruction set in use: torch's own choice, and what oneDNN may use beside it."""
-    words = [torch.backends.cpu.get_cpu_capability()]
-    for word, asked in (("BF16", "_is_avx512_bf16_supported"), ("AMX", "_is_amx_tile_supported")):
-        if getattr(torch.cpu, asked, bool)():  # a torch that cannot be asked says no
-            words.append(word)
+    words = [torch.backends.cpu.get_cpu_capability(), *bf16_units()]
     limits = [f"{name}={os.environ[name]}" for name in LIMITS if os.environ.get(name)]
     return " ".join(["+".join(words), *limits])
+
+
+def bf16_units() -> list[str]:
+    """Return the extensions by which the processor multiplies bf16 numbers: ``BF16``, ``AMX``."""
+    asked = {"BF16": "_is_avx512_bf16_supported", "AMX": "_is_amx_tile_supported"}
+    # a torch that cannot be asked says no
+    return [word for word, name in asked.items() if getattr(torch.cpu, name, bool)()]
 
 
 def provenance(device: str, precision: str) -> dict[str, str | int]:

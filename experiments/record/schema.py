@@ -54,6 +54,8 @@ OPTIONAL = {*MEASURED, "clipped", *LATER}
 #: configs/, which have a dotted name (``model.width``). ``figure`` is what the paper's cells have.
 SETTINGS = {"figure", "warmup_epochs", "validation_size", "loss_scale", "compile"}
 GROUPS = ("task", "model", "optim", "schedule", "decay")
+#: Keys of an entry of such a group that are for us, not for what the entry builds.
+OWN_KEYS = {"name", "convention", "_target_", "_partial_"}
 #: What an experiment may be called: it names folders in runs/ and results/.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 FINISHED, DIVERGED = "finished", "diverged"

@@ -129,7 +129,7 @@ def _check_model(model: Entry, task: Entry, required: FrozenDict, options: Froze
 
 
 def build_task(config: RunConfig, **instead: Any) -> Task:
-    """Return the task on the CPU, its validation split carved; the last few are kept.
+    """Return the task on the CPU, its validation split carved.
 
     Args:
         config: A valid configuration.
@@ -140,7 +140,7 @@ def build_task(config: RunConfig, **instead: Any) -> Task:
 
 
 def whole_task(config: RunConfig, **instead: Any) -> Task:
-    """Return the task on the CPU before its validation split is carved; the last few are kept."""
+    """Return the task on the CPU before its validation split is carved; the last ones are kept."""
     given = {name: getattr(config, name) for name in _wanted(config.task.target)}
     return _task(config.task, FrozenDict(given | instead))
 
@@ -150,7 +150,7 @@ def _wanted(target: str) -> list[str]:
     return sorted(INJECTED["task"] & parameters(get_object(target)))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=256)  # small ones; those that are large do not depend on the seed
 def _task(entry: Entry, given: FrozenDict) -> Task:
     return _make("task", entry, **given)
 

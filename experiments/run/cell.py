@@ -13,13 +13,12 @@ from omegaconf import DictConfig, OmegaConf
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from experiments import interrupt
-from experiments.interrupt import Interrupted
 from experiments.progress import SharedBar, progress_bar
 from experiments.record import tables
 from experiments.record.folder import RunFolder, RunWriter, stored_row
 from experiments.record.identity import settings
 from experiments.record.provenance import now, provenance
-from experiments.record.schema import DIVERGED, FINISHED, MEASURED, checked, complete
+from experiments.record.schema import DIVERGED, FINISHED, GROUPS, MEASURED, checked, complete
 from experiments.run import build
 from experiments.run.device import device_name, resolve_device, resolve_precision
 from experiments.run.identify import row_of_other_data, run_identity
@@ -81,26 +80,7 @@ def run_cell(
         log.warning("%s", doubt)
     with files.held(), interrupt.listening():
         ended_meanwhile = stored_row(folder, run_id, probe)
-        return ended_meanwhile or _attempt(config, run_id, files, device, bar)
-
-
-def _attempt(
-    config: RunConfig,
-    run_id: str,
-    files: RunWriter,
-    device: torch.device,
-    bar: SharedBar | None,
-) -> dict[str, Any]:
-    """Train, and leave the reason in the folder if that fails."""
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    try:
-        return _train(config, run_id, files, device, bar)
-    except Interrupted:
-        raise
-    except Exception as error:
-        files.fail(error)
-        raise
+        return ended_meanwhile or _train(config, run_id, files, device, bar)
 
 
 def _train(
@@ -111,6 +91,8 @@ def _train(
     bar: SharedBar | None,
 ) -> dict[str, Any]:
     started = time.monotonic()
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
     precision = resolve_precision(config.precision, device)
     trainer = build.build_trainer(config, build.build_task(config), device, files.append_probe)
     task, budget = trainer.task, trainer.budget
@@ -161,9 +143,8 @@ def summarize(row: Mapping[str, Any], folder: Path) -> str:
 
 def describe(config: RunConfig, run_id: str) -> dict[str, Any]:
     """Return the columns of a row that the configuration alone decides."""
-    groups, keys = ("task", "model", "optim", "schedule", "decay"), ("lr", "wd", "batch_size")
-    row = {group: getattr(config, group).name for group in groups}
-    row |= {key: getattr(config, key) for key in ("no_decay", *keys, "seed")}
+    row = {group: getattr(config, group).name for group in GROUPS}
+    row |= {key: getattr(config, key) for key in ("no_decay", "lr", "wd", "batch_size", "seed")}
     row |= {"id": run_id, "experiment": config.name, "convention": config.optim.convention}
     return row | settings(config.plain())
 

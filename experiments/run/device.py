@@ -2,10 +2,12 @@
 
 import platform
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 
 from experiments.errors import UserError
+from experiments.record.provenance import bf16_units
 
 
 def resolve_device(device: str) -> torch.device:
@@ -33,8 +35,7 @@ def resolve_precision(precision: str, device: torch.device) -> str:
         return precision
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    capable = torch.cpu.get_capabilities()
-    return "bf16" if capable.get("avx512_bf16") or capable.get("amx_bf16") else "fp32"
+    return "bf16" if bf16_units() else "fp32"
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager:
@@ -43,7 +44,11 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager:
 
 
 def device_name(device: torch.device) -> str:
-    """Return what a person would call the device, such as ``AMD EPYC`` or ``NVIDIA H100``."""
+    """Return what a person would call the device, such as ``AMD EPYC`` or ``NVIDIA H100``.
+
+    An older torch knows no name of a CPU; there it is the architecture, such as ``x86_64``.
+    """
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return torch.cpu.get_capabilities().get("cpu_name") or platform.machine()
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return capabilities.get("cpu_name") or platform.machine()

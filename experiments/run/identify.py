@@ -36,8 +36,10 @@ def row_of_other_data(config: RunConfig, rows: Mapping[str, Any]) -> str | None:
         config: The run's configuration.
         rows: The committed rows, by their identity.
     """
+    if identity(config.plain(), None) not in rows:
+        return None
     task = build.whole_task(config)
-    if task.data is None or identity(config.plain(), None) not in rows:
+    if task.data is None:
         return None
     return (
         f"{config.results_dir}/{config.name}/runs.csv has this run on other data "

@@ -14,9 +14,8 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 from experiments.errors import UserError
+from experiments.record.schema import OWN_KEYS
 
-#: Keys of an entry that are for us, not for what the entry builds.
-OWN_KEYS = {"name", "convention", "_target_", "_partial_"}
 SCALARS = (str, int, float, NoneType)
 
 

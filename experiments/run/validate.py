@@ -10,8 +10,8 @@ from typing import Any, get_args, get_type_hints
 from hydra.utils import get_object
 
 from experiments.errors import UserError
-from experiments.record.schema import NAME
-from experiments.run.schema import OWN_KEYS, Entry, RunConfig, did_you_mean
+from experiments.record.schema import NAME, OWN_KEYS
+from experiments.run.schema import Entry, RunConfig, did_you_mean
 from optim.groups import NO_DECAY
 
 PRECISIONS = ("auto", "fp32", "bf16")

@@ -14,13 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from experiments.errors import UserError
 from experiments.record.folder import run_folders
+from experiments.record.schema import GROUPS
 from experiments.run.schema import register
 from experiments.sweep.cell import Cell
 from experiments.sweep.compose import compose, mentions
 from experiments.sweep.grammar import parser, texts
 
-#: Axes whose values are entries of configs/, which bring defaults of other axes with them.
-GROUPS = ("task", "model", "optim", "schedule", "decay")
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 

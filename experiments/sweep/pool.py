@@ -32,7 +32,7 @@ from experiments.record.lock import Busy
 from experiments.run.schema import RunConfig
 from experiments.sweep.cell import Cell, short_names
 from experiments.sweep.objective import objective
-from experiments.tracking.mirror import drop_what_names_one_run
+from experiments.tracking.mirror import WandbTracker, drop_what_names_one_run
 
 POLL = 0.3  # seconds between two looks at whether to stop
 
@@ -176,6 +176,7 @@ def _begin(steps: MutableSequence[int] | None) -> None:
     """Prepare a process for cells. It ignores Ctrl-C: the parent decides when cells stop."""
     global _steps
     _steps = steps
+    WandbTracker.keep_service = True
     os.environ["OMP_NUM_THREADS"] = "1"  # read by OpenMP and MKL when torch brings them in
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     signal.signal(signal.SIGTERM, lambda number, frame: process_exit(128 + number))

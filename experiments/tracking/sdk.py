@@ -28,7 +28,7 @@ _sessions = 0
 
 
 @contextmanager
-def session(**typed: Any) -> Iterator[wandb.Settings]:
+def session(*, keep: bool = False, **typed: Any) -> Iterator[wandb.Settings]:
     """Have W&B's service inside the block; blocks of several threads share one.
 
     The service is another process, which can be killed or hang. As it ends with the block, neither
@@ -36,6 +36,7 @@ def session(**typed: Any) -> Iterator[wandb.Settings]:
     this process is theirs to end.
 
     Args:
+        keep: Leave the service to the next block, unless this one ends by an exception.
         **typed: Settings that win over what variables and W&B's own files say.
 
     Yields:
@@ -43,7 +44,7 @@ def session(**typed: Any) -> Iterator[wandb.Settings]:
     """
     global _sessions
     with _lock:
-        if not _sessions and "WANDB_SERVICE" in os.environ:
+        if not _sessions and not keep and "WANDB_SERVICE" in os.environ:
             _sessions += 1  # somebody else's, which does not end
         _sessions += 1
         for name in [name for name in os.environ if name.startswith("WANDB_")]:
@@ -52,10 +53,13 @@ def session(**typed: Any) -> Iterator[wandb.Settings]:
     try:
         wandb.termsetup(settings(), None)  # it says what settings files it reads, if nobody objects
         yield wandb.setup(settings=settings(**typed)).settings
+    except BaseException:
+        keep = False
+        raise
     finally:
         with _lock:
             _sessions -= 1
-            if not _sessions:
+            if not _sessions and not keep:
                 drop_service()
 
 

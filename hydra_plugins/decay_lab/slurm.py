@@ -3,6 +3,7 @@
 import itertools
 import logging
 import math
+import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -115,7 +116,7 @@ class SlurmLauncher(CellLauncher):
             job = executor.submit_array(shards)[0].job_id.split("_")[0]
         except Exception as error:
             raise UserError(f"Slurm refused the jobs: {_brief(error)}") from error
-        submission.submitted(made, job)
+        replace(made, job=job).save()
         log.info("submitted %d cells in %d jobs: %s", len(cells), len(shards), job)
         log.info("how they are: python analyze.py command=status experiment=%s", experiment)
         if self.redraw:
@@ -140,7 +141,7 @@ class SlurmLauncher(CellLauncher):
             gpus_per_node=self.gpus or None,
             array_parallelism=self.array_parallelism,
             stderr_to_stdout=True,
-            setup=[f"export PYTHONPATH={_quoted(ROOT)}${{PYTHONPATH:+:$PYTHONPATH}}"],
+            setup=[f"export PYTHONPATH={shlex.quote(str(ROOT))}${{PYTHONPATH:+:$PYTHONPATH}}"],
             additional_parameters=more,
             **parameters,
         )
@@ -195,9 +196,3 @@ def _outcome(cell: Cell, committed: Mapping[str, Row]) -> JobReturn:
 def _brief(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if "error:" in line.lower()]
     return (lines or str(error).splitlines() or [type(error).__name__])[-1]
-
-
-def _quoted(path: Path) -> str:
-    import shlex
-
-    return shlex.quote(str(path))

@@ -39,6 +39,27 @@ def test_between_runs_and_at_the_end_there_is_no_service_that_could_be_killed(py
     assert [line for line in python(code).splitlines() if "left" in line] == ["left"] * 4
 
 
+def test_a_kept_service_is_one_for_many_runs_and_gives_way_to_another_if_killed(python, tmp_path):
+    code = "WandbTracker.keep_service = True\ncell('first')\nprint('left', *cores())"
+    code += SURVIVES.format(middle="kill_service").replace("\n", "\nprint('left', *cores())\n")
+    output = python(code)
+    left = [line.split()[1:] for line in output.splitlines() if line.startswith("left")]
+    first, _, before, hit, after = left
+    assert first == before != after
+    assert (hit, len(after)) == ([], 1)
+    assert len(warnings(output)) == 1
+    assert list(tmp_path.glob("runs/after/wandb/*/run-after.wandb"))
+
+
+@pytest.mark.parametrize("state", ["failing", "hanging"])
+def test_a_kept_service_goes_offline_where_the_server_fails(state, python, server, login, tmp_path):
+    setattr(server, state, True)
+    code = "WandbTracker.keep_service = True\ncell('a', init_timeout=1)\ncell('b')"
+    assert done(python(code, env=login)) == ["a", "b"]
+    for name in "ab":
+        assert list(tmp_path.glob(f"runs/{name}/wandb/offline-run-*/run-{name}.wandb"))
+
+
 def test_a_service_that_hangs_is_waited_for_once(python):
     code = SURVIVES.format(middle="lambda: kill_service(signal.SIGSTOP)")
     code = code.replace('"hit"', '"hit", init_timeout=1') + "print('left', *cores())"

@@ -27,7 +27,7 @@ def frame(rows: Sequence[Mapping[str, str]]) -> pd.DataFrame:
         is_text = COLUMNS[name][0] == "string" if name in COLUMNS else not is_setting(name)
         if not is_text:
             try:
-                table[name] = pd.to_numeric(column).astype("float64")
+                table[name] = column.astype("float64")
                 continue
             except (ValueError, TypeError) as error:
                 if name in COLUMNS:
@@ -52,6 +52,6 @@ def _numbers(table: pd.DataFrame, kind: Kind) -> Iterable[tuple[str, pd.Series]]
             yield name, table[name].astype("string").fillna("")
             continue
         try:
-            yield name, pd.to_numeric(table[name].replace("", None)).astype("float64")
+            yield name, table[name].replace("", None).astype("float64")
         except (ValueError, TypeError) as error:
             raise UserError(f"{kind.what}: {name}: {str(error).splitlines()[0]}") from None

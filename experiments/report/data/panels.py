@@ -231,9 +231,9 @@ def missing_runs(runs: pd.DataFrame, planned: Sequence[Mapping[str, object]]) ->
         return runs.iloc[:0]
     rows = pd.DataFrame([{name: cell.get(name) for name in said} for cell in absent])
     rows = rows.reindex(columns=runs.columns)
-    rows["optim"] = rows["optim"].astype("string").fillna(_only(runs["optim"]))
-    for name in ("seed", "lr", "wd"):
-        rows[name] = rows[name].fillna(_only(runs[name])).astype("float64")
+    for name in ("optim", "seed", "lr", "wd"):
+        stated = rows[name].astype(runs[name].dtype)
+        rows[name] = stated.where(stated.notna(), _only(runs[name]))
     measured = (*METRICS, "id", "seconds", "date", "clipped", "weight_decay")
     unsaid = [str(name) for name in runs if name not in (*said, *measured, "optim")]
     scale = (runs["weight_decay"] / runs["wd"]).where(runs["wd"] > 0).round(12)

@@ -19,8 +19,6 @@ from experiments.sweep.slurm import squeue, submission
 
 log = logging.getLogger(__name__)
 
-OTHER_CODE = "other_code.txt"
-
 
 @dataclass(frozen=True)
 class Shard:
@@ -84,7 +82,7 @@ class Shard:
         said = f"job {self.index} runs on other code (commit {provenance.commit()}) than was"
         said += f" submitted (commit {submitted.commit})"
         log.warning(said)
-        with (self.folder / OTHER_CODE).open("a") as file:
+        with (self.folder / submission.OTHER_CODE).open("a") as file:
             file.write(f"{said}\n")
             file.flush()
             os.fsync(file.fileno())

@@ -142,5 +142,5 @@ def _cell(
 
 
 def _other_code(sweep: Path) -> list[str]:
-    files = sorted((sweep / submission.FOLDER).glob("*/other_code.txt"))
+    files = sorted((sweep / submission.FOLDER).glob(f"*/{submission.OTHER_CODE}"))
     return sorted({line for file in files for line in file.read_text().splitlines()})

@@ -8,7 +8,7 @@ scheduler hears of it, so that no instant leaves a queued cell unknown.
 import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -19,6 +19,7 @@ from experiments.sweep.cell import Cell
 from experiments.sweep.slurm.squeue import SlurmTask
 
 FOLDER = ".sweep"
+OTHER_CODE = "other_code.txt"  # of a submission of which a job ran on code that had changed
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,11 @@ class Submission:
     job: str | None = None
     date: str = field(default_factory=lambda: datetime.now().isoformat(timespec="seconds"))
 
-    def save(self) -> None:
+    def save(self) -> "Submission":
         """Write submission.json."""
         values = {key: value for key, value in asdict(self).items() if key != "folder"}
         write_atomically(self.folder / "submission.json", json.dumps(values).encode())
+        return self
 
     def indexed(self) -> Iterator[tuple[str, int]]:
         """Yield the name of every cell with the index of its job in the array."""
@@ -87,16 +89,7 @@ def prepare(
     starts = range(0, len(cells), cells_per_job)
     shards = [(first, min(first + cells_per_job, len(cells))) for first in starts]
     names = [cell.name for cell in cells]
-    submission = Submission(folder, f"{experiment}-{label}", names, shards, *code)
-    submission.save()
-    return submission
-
-
-def submitted(submission: Submission, job: str) -> Submission:
-    """Add Slurm's number."""
-    submission = replace(submission, job=job)
-    submission.save()
-    return submission
+    return Submission(folder, f"{experiment}-{label}", names, shards, *code).save()
 
 
 def load(folder: Path) -> Submission:

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def prepared(count=5, per_job=2):
     sweep = Path("runs/x")
     cells = [Cell({"seed": i, "lr": 1e-3}, sweep, f"cell-{i}") for i in range(count)]
     submission.add_to_plan(sweep, [(cell.name, f"id{i}") for i, cell in enumerate(cells)])
-    return sweep, submission.submitted(submission.prepare(sweep, "x", cells, per_job, CODE), "17")
+    return sweep, replace(submission.prepare(sweep, "x", cells, per_job, CODE), job="17").save()
 
 
 def test_a_submission_gives_every_cell_to_one_job_and_its_configuration_as_it_was(in_tmp):

@@ -159,7 +159,7 @@ def test_shades_run_from_pale_to_dark_and_one_is_the_colour_itself():
 
 def test_unknown_kinds_are_refused():
     with pytest.raises(
-        UserError, match="figures=pie is not one of ablation, accuracy, curves, delay, final"
+        UserError, match="figures=pie is not one of ablation, accuracy, collapse, curves, delay"
     ):
         Settings(figures=("curves", "pie"))
     with pytest.raises(UserError, match="curves=1 must be true or false"):

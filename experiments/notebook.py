@@ -68,8 +68,8 @@ def draw(
     Args:
         rows: Of the runs table, such as :func:`train` returns; seeds are averaged.
         metric: What a cell shows: ``test_error``, ``val_error`` (percent), ``test_loss`` (nats).
-        axis: Coordinate of the decay: ``typed``, ``lambda``, ``torch_wd``, ``shrink`` or
-            ``timescale``.
+        axis: Coordinate of the decay: ``typed``, ``lambda``, ``torch_wd``, ``step_shrink``,
+            ``shrink`` or ``timescale``.
 
     Raises:
         UserError: There is no row, or one is none of the runs table.

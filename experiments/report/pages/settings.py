@@ -18,7 +18,7 @@ class Settings(settings.Settings):
     paper: str | None = None
     panels: tuple[str, ...] = ()
     curves: bool = False
-    figures: tuple[str, ...] = ("heatmap",)
+    figures: tuple[str, ...] = ("heatmap", "collapse")
     suffix: str = ""
 
     def __post_init__(self) -> None:

@@ -115,7 +115,7 @@ def threshold_slope(s: Surface, level: float = 50.0) -> Estimate:
     qualifies already (the switch lies below the grid), or when no wd does (above it); one whose
     cell just before the switch is missing is left out too. Not identified under two rows.
     """
-    log_x, above, under, unsure = _switches(s, level)
+    log_x, above, under, unsure = switches(s, level)
     used = ~above & ~under & ~unsure
     values = np.where(used.sum(1) >= 2, _slope(s.log_lr, log_x, used), np.nan)
     n = int(used[0].sum())
@@ -129,11 +129,11 @@ def threshold_slope(s: Surface, level: float = 50.0) -> Estimate:
 
 def threshold(s: Surface, level: float = 50.0) -> pd.DataFrame:
     """Return the points that ``threshold_slope`` fits, as ``ridge`` has them: each lr's switch."""
-    log_x, *censored = _switches(s, level)
+    log_x, *censored = switches(s, level)
     return _line(s, log_x, ~np.any(censored, axis=0))
 
 
-def _switches(s: Surface, level: float) -> tuple[np.ndarray, ...]:
+def switches(s: Surface, level: float) -> tuple[np.ndarray, ...]:
     """Return where each row switches (log2 of x), and whether above, below, or beside a hole."""
     below = np.isfinite(s.error) & (s.error < level)
     at = below.argmax(2)

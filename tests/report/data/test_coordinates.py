@@ -16,6 +16,7 @@ def test_one_decoupled_row_in_each_coordinate():
     assert coordinate("typed") == 0.01
     assert coordinate("lambda") == 0.01
     assert coordinate("torch_wd") == pytest.approx(0.01 / 0.002)
+    assert coordinate("step_shrink") == 0.01
     assert coordinate("shrink") == pytest.approx(0.01 * 500.5)
     # Averaging over 1 / .01 = 100 steps, of which an epoch has 100.
     assert coordinate("timescale") == pytest.approx(1.0)
@@ -25,6 +26,7 @@ def test_lr_coupled_row_shrinks_by_lr_times_wd():
     coupled = {"convention": "lr_coupled", "optim": "torch_adamw", "wd": 5.0}
     assert coordinate("lambda", **coupled) == pytest.approx(0.01)
     assert coordinate("torch_wd", **coupled) == pytest.approx(5.0)
+    assert coordinate("step_shrink", **coupled) == pytest.approx(0.01)
     assert coordinate("timescale", **coupled) == pytest.approx(1.0)
 
 
@@ -36,6 +38,7 @@ def test_normalized_wd_is_typed_as_given_and_acts_as_lambda():
 def test_l2_coefficient_is_the_same_number_for_torch():
     l2 = {"convention": "l2", "optim": "adam"}
     assert coordinate("lambda", **l2) == coordinate("torch_wd", **l2) == 0.01
+    assert coordinate("step_shrink", **l2) == pytest.approx(0.002 * 0.01)
     for axis in coordinates.AXES:
         assert "L2" in coordinates.label(axis, "l2")
 

@@ -187,7 +187,7 @@ def test_an_ordered_quantity_goes_from_light_to_dark_in_colours_far_apart():
 
 def test_unknown_kinds_are_refused():
     with pytest.raises(
-        UserError, match="figures=pie is not one of ablation, accuracy, curves, delay, final"
+        UserError, match="figures=pie is not one of ablation, accuracy, collapse, curves, delay"
     ):
         Settings(figures=("curves", "pie"))
     with pytest.raises(UserError, match="curves=1 must be true or false"):

@@ -1,4 +1,7 @@
+from pathlib import Path
+
 import pytest
+from omegaconf import OmegaConf
 
 from experiments.errors import UserError
 from experiments.report import figures
@@ -7,6 +10,7 @@ from experiments.report.pages.settings import Settings
 from experiments.report.pages.sweep import analyze
 from tests.report.report_data import run, write_runs
 
+PRESETS = Path(__file__).parents[3] / "configs" / "experiment"
 MODULE = """
 import pandas as pd
 
@@ -55,6 +59,12 @@ def test_without_its_file_the_kind_is_unknown():
 
 def test_every_module_of_a_kind_is_found():
     assert set(kinds.kinds()) == {
-        "ablation", "accuracy", "curves", "delay", "final", "heatmap", "losses", "scatter",
-        "sensitivity", "steps",
+        "ablation", "accuracy", "collapse", "curves", "delay", "final", "heatmap", "losses",
+        "scatter", "sensitivity", "steps",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_grid_has_a_heatmap_and_a_collapse_or_neither(preset):
+    chosen = (OmegaConf.load(preset).get("analysis") or {}).get("figures", ["none"])
+    assert ("heatmap" in chosen) == ("collapse" in chosen)

@@ -57,6 +57,7 @@ def test_a_report_writes_table_figures_statistics_and_readme(toy):
     names = {path.name for path in made.paths}
     assert names == {path.name for path in (toy["results_dir"] / "toy").iterdir()}
     assert names >= {"runs.csv", "heatmap.png", "heatmap.svg", "decoupling.csv", "README.md"}
+    assert names >= {"collapse.png", "collapse.csv"}
     assert names >= {"twin.png", "tuning.png", "tuning.csv"}
     assert "Adam + L2" in made.text
     assert "ridge slope" in made.text

@@ -6,18 +6,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator
 from matplotlib.typing import ColorType
 
 from experiments.report.data import coordinates, names
 from experiments.report.data.text import MINUS, short
 from experiments.report.data.units import unit
-from experiments.report.figures import style
+from experiments.report.figures import marks, style
 from experiments.report.figures.kinds import Page, Part, Picture, Section, kind
 from experiments.report.statistics.collapse import AXES, Collapse, collapse, located
 from experiments.report.statistics.judge import FAILS, HOLDS, NOT_RESOLVED, by_sign, judge
@@ -169,6 +171,7 @@ def panel(one: Collapse, place: SubFigure) -> None:
         middle = (x.min() + x.max()) / 2
         ax.set_xlim(2.0 ** (middle - width), 2.0 ** (middle + width))
         _ticks(ax)
+        marks.mark_beyond(ax)
         label = coordinates.label(axis, key.setting("convention"))
         ax.set_xlabel(label, fontsize=style.FONT - 0.5)
     axes[0].set_ylabel(unit(one.measured.settings.metric), fontsize=style.FONT)
@@ -189,7 +192,7 @@ def draw(one: Collapse, axis: str, colours: Sequence[ColorType], *, ax: Axes) ->
         ax: Axes to draw on.
     """
     measured, metric = one.measured, one.measured.settings.metric
-    s, cells = measured.surface, measured.panel.cells
+    s, cells, shown = measured.surface, measured.panel.cells, _shown(measured)
     cells = cells[(cells["status"] == "finished") & (cells["bound"] == "")]
     grid = np.broadcast_to(s.log_x[:, None], (len(s.x), len(s.lr)))
     x, at = 2.0 ** located(measured, axis, grid).T, located(measured, axis, one.log_x)
@@ -205,15 +208,17 @@ def draw(one: Collapse, axis: str, colours: Sequence[ColorType], *, ax: Axes) ->
         row = cells[cells["lr"] == s.lr[i]]
         decayed = row[row["wd"] > 0]
         places = coordinates.convert(decayed, axis)
-        ax.plot(places, decayed[metric], ls="", marker=".", ms=3, gid="cells", **look)
-        for value in row.loc[row["wd"] == 0, metric]:
+        inside = decayed[metric] <= shown[1]
+        look_cell = look | {"ls": "", "marker": ".", "ms": 3}
+        ax.plot(places[inside], decayed[metric][inside], gid="cells", **look_cell)
+        for value in row.loc[(row["wd"] == 0) & (row[metric] <= shown[1]), metric]:
             ax.plot([0, 0.03], [value] * 2, transform=ax.get_yaxis_transform(), lw=1.3, **look)
         if used:
             y = np.interp(at[i], *_ascending(np.log2(x[i, own]), curve))
             faces = {"mfc": "white", "mec": colour} if one.edge[i] else {"mfc": colour}
             ax.plot(2.0 ** at[i], y, zorder=5, gid="minimum", **DOT | faces)
     ax.set_xscale("log")
-    ax.set_ylim(*_shown(measured))
+    ax.set_ylim(*shown)
     if level := measured.settings.level:
         ax.axhline(level, color="0.4", lw=0.7, ls=":", zorder=1)
     ends = 2.0 ** (at[one.used].mean() + one.spread[axis].value * np.array([-1, 1]))
@@ -292,11 +297,16 @@ def _legend(place: SubFigure, found: Sequence[Collapse], columns: int) -> None:
     best, grey = _what(settings, "best decay"), "lowest error far from the best"
     grey = grey if settings.level is None else "no threshold in the grid"
     dot = {"ls": "", "color": "0.6"} | DOT
-    handles = [
+    handles: list[Artist] = [
         Line2D([], [], label=f"{best} of a learning rate", **dot),
         Line2D([], [], label="mean of these ± spread", lw=3, **BAR),
         Line2D([], [], label="no decay", color="0.3", marker="_", ms=6, ls="", mew=1.3),
-    ]
+        Line2D([], [], label=f"cells, {marks.averaged([one.measured for one in found])}",
+               color="0.4", marker=".", ms=4, ls=""),
+        Line2D([], [], label="goes on beyond the frame", color="0.4", marker="^", ms=4, ls=""),
+    ]  # fmt: skip
+    if found[0].measured.surface.posterior:
+        handles.append(Patch(label="95 % interval", facecolor="0.4", alpha=0.2))
     if not all(one.used.all() for one in found):
         handles.append(Line2D([], [], label=grey, color=GREY, lw=1.5))
     if any(one.edge.any() for one in found):

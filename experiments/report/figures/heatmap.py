@@ -255,7 +255,7 @@ def _legend(
         "best": Line2D([], [], ls="", marker="*", color="black", ms=7, label="best cell"),
         "top": Patch(facecolor="none", edgecolor="black", label="ten best"),
         "ridge": Line2D([], [], color="0.3", marker=".", lw=1.4, label=f"{slope} of the slope"),
-        "band": Line2D([], [], color="0.3", lw=0.7, ls=(0, (2, 1.5)), label="its 95 % band"),
+        "band": Line2D([], [], color="0.3", lw=0.7, ls=(0, (2, 1.5)), label="its 95 % interval"),
         "slope 0": Line2D([], [], color="0.25", lw=0.7, ls=(0, (1, 1.5)), label="slope 0"),
         "slope -1": Line2D(
             [], [], color="0.25", lw=0.7, ls=(0, (4, 1.5, 1, 1.5)), label=f"slope {MINUS}1"

@@ -110,10 +110,13 @@ def _line(ax: Axes, line: pd.DataFrame, colour: str) -> None:
 def _slopes(ax: Axes, boxes: np.ndarray, line: pd.DataFrame) -> None:
     """Draw lines of slope 0 and -1 through the middle of the ridge or threshold."""
     x, y = np.log2(line[["x", "lr"]]).mean()
-    width, height = np.ptp(boxes[:, :2]), np.ptp(boxes[:, 2:])
     halo = [Stroke(linewidth=1.6, foreground="0.85"), Normal()]
+    low, high = boxes[:, [0, 2]].min(0), boxes[:, [1, 3]].max(0)
     for slope, dash in ((0, (0, (1, 1.5))), (-1, (0, (4, 1.5, 1, 1.5)))):
-        reach = np.array([-1, 1]) * (height if not slope else min(width, height))
+        below, above = low[1] - y, high[1] - y  # how far down and up the line stays in the frame
+        if slope:
+            below, above = max(below, (high[0] - x) / slope), min(above, (low[0] - x) / slope)
+        reach = np.array([below, above])
         ax.plot(
             x + slope * reach, y + reach, color="0.15", lw=0.7, ls=dash, zorder=2.2,
             gid=f"slope {slope}", path_effects=halo,

@@ -100,7 +100,7 @@ class Estimate:
         if len(usable) < len(self.draws) / 2:
             lost = 1 - len(usable) / len(self.draws)
             reason = self.reason or f"not identified in {lost:.0%} of the draws"
-            return Estimate(math.nan, n=n, reason=reason, note=self.note)
+            return replace(self, value=math.nan, n=n, reason=reason)
         low, value, high = map(float, np.percentile(usable, [2.5, 50, 97.5]))
         ends = max(limits[0], low), min(limits[1], high)
         return replace(self, value=value, low=ends[0], high=ends[1], n=n, reason="")

@@ -148,7 +148,7 @@ def test_the_legend_names_what_is_drawn_and_nothing_else():
     )
     legend = heatmap.heatmaps(heatmap.arrange(rich)).legends[0]
     assert [text.get_text() for text in legend.get_texts()] == [
-        "best cell", "ten best", "ridge of the slope", "its 95 % band", "slope 0",
+        "best cell", "ten best", "ridge of the slope", "its 95 % interval", "slope 0",
         "slope \N{MINUS SIGN}1",
     ]  # fmt: skip
 

@@ -200,7 +200,9 @@ def test_a_line_that_leaves_the_frame_is_marked_there(name):
             found = {line.get_color() for line in ax.lines if line.get_gid() == marks.BEYOND}
             for line in ax.lines:
                 if line.get_transform() == ax.transData and line.get_gid() != marks.BAR:
-                    y = np.asarray(line.get_ydata(), float)
+                    x, y = np.asarray(line.get_xydata(), float).T
+                    left, right = sorted(ax.get_xlim())
+                    y = y[(left <= x) & (x <= right)]
                     if (y > high).any() or (y < low).any():
                         assert line.get_color() in found
 

@@ -1,9 +1,13 @@
 """What only some systems have is asked for when it is needed, and not to import or to train."""
 
+import importlib
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import GenericAlias
+
+import pytest
 
 from tests.tiny_runs import TINY
 
@@ -58,3 +62,10 @@ def test_the_lower_bounds_of_the_project_are_the_versions_of_make_test_lowest():
     assert set(re.findall(r'"([\w-]+)>=', needed)) <= set(dict(tested))
     for name, version in tested:
         assert re.fullmatch(rf"{re.escape(bounds[name])}(\.0)*", version), name
+
+
+@pytest.mark.parametrize("name", ["launcher", "slurm", "sweeper"])
+def test_hydra_can_look_for_plugins_in_a_module_also_under_python_3_10(name):
+    """Hydra asks of everything in it whether it is a subclass; dict[str, str] cannot be asked."""
+    module = importlib.import_module(f"hydra_plugins.decay_lab.{name}")
+    assert not [key for key, value in vars(module).items() if isinstance(value, GenericAlias)]

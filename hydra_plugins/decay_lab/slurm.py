@@ -18,7 +18,6 @@ from omegaconf import DictConfig
 from experiments.errors import UserError
 from experiments.record import tables
 from experiments.record.folder import RunFolder, stored_row
-from experiments.record.tables import Row
 from experiments.sweep.cell import Cell
 from experiments.sweep.objective import objective
 from experiments.sweep.slots import at_least_one
@@ -176,7 +175,7 @@ class SlurmLauncher(CellLauncher):
                 log.info("%d of %d cells are queued or running", len(left), len(names))
 
 
-def _outcome(cell: Cell, committed: Mapping[str, Row]) -> JobReturn:
+def _outcome(cell: Cell, committed: Mapping[str, tables.Row]) -> JobReturn:
     """Tell Hydra what became of a cell."""
     result = JobReturn(overrides=cell.overrides, status=JobStatus.COMPLETED)
     try:

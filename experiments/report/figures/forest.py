@@ -50,7 +50,9 @@ def forest(found: Sequence[Ruling], words: Mapping[str, str], theirs: str = "the
     ]
     drawn.legend(
         handles=handles, loc="outside lower center", ncols=5, frameon=False,
-        fontsize=style.FONT, title="lines are 95 % intervals", title_fontsize=style.FONT,
+        fontsize=style.FONT, title_fontsize=style.FONT,
+        title="Lines are 95 % intervals. Power: how often such runs lead to the right verdict "
+              "if the claim is true / if its opposite is.",
     )  # fmt: skip
     return drawn
 
@@ -89,7 +91,8 @@ def said(ruling: Ruling, words: Mapping[str, str]) -> str:
     if ruling.found is None:
         return words.get(ruling.verdict, ruling.verdict)
     number = ruling.found.text().replace("-", MINUS)
-    power = f", power {ruling.power:.0%}".replace("%", " %") if ruling.power == ruling.power else ""
+    known = [one for one in (ruling.power, ruling.against) if math.isfinite(one)]
+    power = ", power " + " / ".join(f"{100 * one:.0f} %" for one in known) if known else ""
     return f"{number}\n{words.get(ruling.verdict, ruling.verdict)}{power}"
 
 

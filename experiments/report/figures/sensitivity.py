@@ -30,7 +30,8 @@ on each side; the shift is log2 of the wider network's best lr over the narrower
 halves. It counts as staying when its interval lies within {stays:g} either way, a factor of
 {factor:.3g}, and as moving when it lies wholly beyond. The sensitivity is the mean over all
 learning rates of the loss above the lowest (Wortsman et al., 2023).
-Brackets are 95 % bootstrap intervals over seeds ({samples} samples)."""
+Brackets are 95 % intervals over surfaces drawn from a Gaussian process that is fitted to all
+cells."""
 
 
 @kind("sensitivity")
@@ -79,7 +80,7 @@ def section(found: Sequence[Curve]) -> Section:
         if verdicts
         else "there is one width only, so that nothing can be said of the best learning rate"
     )
-    text = EXPLAINED.format(stays=STAYS, factor=2**STAYS, samples=settings.samples)
+    text = EXPLAINED.format(stays=STAYS, factor=2**STAYS)
     table = pd.DataFrame(data)
     title = "Where the best learning rate lies"
     return Section(title, [rows], text, verdicts=[verdict], data={"sensitivity": table})

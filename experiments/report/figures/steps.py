@@ -21,8 +21,8 @@ A run generalizes at the first evaluation with at most {level:g} % test error; i
 training set at the first with at most {level:g} % training error. The threshold is the smallest wd
 at which runs generalize within the budget of {budget} steps, in the geometric mean over seeds; a
 run that never does counts as twice the budget. Its slope is d log2 wd / d log2 lr, 0 if decoupled,
--1 if fully coupled. Brackets are 95 % bootstrap intervals over seeds ({samples} samples); the
-spacing of the grid is not in them."""
+-1 if fully coupled. Brackets are 95 % intervals over surfaces drawn from a Gaussian process that is
+fitted to all cells."""
 
 
 @kind("steps")
@@ -74,8 +74,7 @@ def section(found: Sequence[StepsPanel]) -> Section:
     for name, difference in rivals(found):
         verdicts.append(f"{name}: {_verdict(difference)}")
         data.append({"panel": name, "statistic": "slope_difference"} | difference.row())
-    samples = found[0].measured.settings.samples
-    text = EXPLAINED.format(level=found[0].level, budget=f"{found[0].budget:g}", samples=samples)
+    text = EXPLAINED.format(level=found[0].level, budget=f"{found[0].budget:g}")
     table = pd.DataFrame(data)
     return Section(
         "Steps until it generalizes", [rows], text, verdicts=verdicts, data={"grokking": table}

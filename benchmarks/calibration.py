@@ -216,7 +216,7 @@ def page(found: pd.DataFrame) -> str:
 
 def figure(found: pd.DataFrame) -> Figure:
     """Draw coverage of every setting, and the share of “stays” at slope 0, for both estimators."""
-    drawn = style.figure(7.4, 2.9)
+    drawn = style.figure(8.4, 2.9)
     left, right = drawn.subplots(1, 2, width_ratios=[3, 2])
     looks = {"gp": ("#0072b2", "o", "Gaussian process"), "argmin": ("#d55e00", "x", "lowest cell")}
     for estimator, (colour, marker, label) in looks.items():
@@ -241,7 +241,7 @@ def figure(found: pd.DataFrame) -> Figure:
     right.set(ylabel="decided as “stays” at slope 0 (%)", ylim=(-3, 103))
     for ax in (left, right):
         style.plain(ax)
-        ax.set_xlabel("noise (points) / rows near the best / factor between decays")
+        ax.set_xlabel("noise (points) / rows near the best / wd step")
         ax.xaxis.label.set_size(style.FONT)
         ax.yaxis.label.set_size(style.FONT)
     style.legend(right, style.FONT)

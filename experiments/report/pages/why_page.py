@@ -69,9 +69,9 @@ Redraw: `python analyze.py command=why`. The columns of the table behind it,
 [experiments/probe/table.py](../experiments/probe/table.py); numbers have five significant digits.
 """
 PICTURE = """\
-![What decay takes of the weights, {task}](../results/why/why_{task}.png)
+![What decay takes of the weights, {name}](../results/why/why_{task}.png)
 
-*{task}: the share r of a weight that decay takes in a step, over η. {columns}
+*{name}: the share r of a weight that decay takes in a step, over η. {columns}
 a. Layer by layer in the middle of training: quartiles, 5 to 95 %, median. b. Against the size √v̂
 of the weight's gradients, weights drawn at random; the slope is over all. c. Over training: median
 and quartiles, mean over seeds. In a and c, what is cut at the edge goes on to zero or below:
@@ -108,13 +108,15 @@ def page(
     rates = runs.groupby("optim")["lr"].nunique().max()
     columns = "A column a learning rate." if rates > 1 else "One learning rate."
     return PAGE.format(
-        pictures="\n\n".join(PICTURE.format(task=task, columns=columns) for task in tasks),
+        pictures="\n\n".join(
+            PICTURE.format(task=task, name=names.task(task), columns=columns) for task in tasks
+        ),
         note=f"\n{note.strip()}\n" if note else "",
         headline=headline(rulings),
         summary=markdown(summary_rows(rulings)),
         enough=ENOUGH,
         numbers="".join(
-            f"### The numbers: {task}\n\n"
+            f"### The numbers: {names.task(task)}\n\n"
             f"{markdown(number_rows([one for one in rulings if one.task == task]))}\n\n"
             for task in tasks
         ),
@@ -161,7 +163,7 @@ def _listed(claims: Sequence[Claim]) -> str:
 def summary_rows(rulings: Sequence[Ruling]) -> Table:
     """Return a claim a row, and in words where it holds: a column a task."""
     tasks = list(dict.fromkeys(one.task for one in rulings))
-    rows = [["", "claim", *tasks]]
+    rows = [["", "claim", *map(names.task, tasks)]]
     for claim, own in _by_claim(rulings).items():
         words = [why_claims.summary([one for one in own if one.task == task]) for task in tasks]
         rows.append([names.label(claim.of), claim.text, *words])
@@ -229,5 +231,5 @@ def _each(runs: pd.DataFrame, column: str, text: Callable[[float], str]) -> str:
     for task, own in runs.groupby("task"):
         means = own.groupby("lr")[column].mean()
         at = ", ".join(f"{text(value)} at lr {lr:g}" for lr, value in means.items())
-        said.append(f"{at} ({task})")
+        said.append(f"{at} ({names.task(str(task))})")
     return "; ".join(said)

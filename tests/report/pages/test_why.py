@@ -434,4 +434,4 @@ def test_the_page_shows_what_else_has_been_run(tmp_path):
     assert "| Adam + L2 | 1e-08 | 0.001 | 0.0001 | 0.001 | 0.01 | 1.00 |" in page
     assert (tmp_path / "results" / "why" / "loss_scale.png").exists()
     # what L2 is of v in the synthetic runs
-    assert "Of v in the median layer, L2 is: 25 % at lr 1 (modular)" in page
+    assert "Of v in the median layer, L2 is: 25 % at lr 1 (a + b mod p)" in page

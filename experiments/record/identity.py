@@ -20,6 +20,8 @@ ADDED_LATER = {
     "task.operation": "add",
     "compile": False,
     "model.init": "fan_out",
+    "optim.decay_power": 1,
+    "optim.cautious": False,
 }
 #: Keys whose whole numbers are hashed as floats (0.0). All others are hashed as integers (0): this
 #: is how the identities of the first runs were made, and they must stay.

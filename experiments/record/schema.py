@@ -22,7 +22,10 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "steps": ("Int64", "optimizer steps of the whole budget"),
     "batch_size": ("Int64", "examples in a full batch"),
     "train_size": ("Int64", "training examples, without the validation split"),
-    "eta_sum": ("Float64", "sum of eta_t over all steps, each times lambda_t / weight_decay"),
+    "eta_sum": (
+        "Float64",
+        "sum of eta_t over all steps, each to the decay_power and times lambda_t / weight_decay",
+    ),
     "seed": ("Int64", "the one integer behind every generator of the run"),
     "status": ("string", "finished | diverged"),
     "test_error": ("Float64", "percent, at the end; empty when diverged"),

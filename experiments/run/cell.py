@@ -102,7 +102,9 @@ def _train(
         "steps": budget.steps,
         "train_size": len(task.train),
         "data": task.data,
-        "eta_sum": build.eta_sum(trainer.eta, trainer.weight_decay_scale),
+        "eta_sum": build.eta_sum(
+            trainer.eta, trainer.weight_decay_scale, build.decay_power(config.optim)
+        ),
     }
     if trainer.observer is not None:
         row["probe"] = config.probe.name

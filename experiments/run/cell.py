@@ -111,7 +111,7 @@ def _train(
     tracker = build.build_tracker(config, run_id, files.path)
     own = progress_bar(budget.steps, "step", disable=bar is not None or not config.progress)
     with logging_redirect_tqdm(), own:
-        watched = "none" if trainer.observer is None else json.dumps(config.plain()["probe"])
+        watched = "none" if trainer.observer is None else json.dumps(config.probe.plain())
         conditions = {"data": task.fingerprint, "precision": precision, "probe": watched}
         recorder = Recorder(
             files, bar or own, config.checkpoint_every, conditions, started,

@@ -117,10 +117,8 @@ def test_a_run_that_goes_on_on_another_type_of_processor_says_so(in_tmp, monkeyp
         elsewhere.setattr(provenance, "processor", lambda: "another")
         with dying_at(8, elsewhere):
             run(config, in_tmp / "a")
-    assert (
-        f"a goes on, not to the bit as if it had stayed: processor was {here} and is another"
-        in (caplog.text)
-    )
+    what = "a goes on; its last bits may differ from an uninterrupted run's"
+    assert f"{what}: processor was {here} and is another" in caplog.text
     row = run(config, in_tmp / "a")
     assert row["processor"] == f"{here} then another then {here}"
     assert row["device"] == run(config, in_tmp / "b")["device"]

@@ -298,9 +298,9 @@ def test_damaged_tables_are_named(tmp_path, caplog):
     made = [run_of("adam", 1.0, s) for s in (0, 1)]
     write(tmp_path / "why", made)
     (tmp_path / "why" / "adam-1" / "probe.jsonl").write_text('{"step": 1}\n')
-    rows, corrupt = probes.gather(tmp_path / "why")
-    assert {row["id"] for row in rows} == {made[0][1]["id"]}
-    assert corrupt == ["adam-1 ('layer')"] or "adam-1" in corrupt[0]
+    found = probes.gather(tmp_path / "why")
+    assert {row["id"] for row in found.rows} == {made[0][1]["id"]}
+    assert found.corrupt == ["adam-1 ('layer')"] or "adam-1" in found.corrupt[0]
     (tmp_path / "bad.csv").write_text("id,step\n")
     with pytest.raises(UserError, match="no column 'layer', so it is no probe's table"):
         tables.read(tmp_path / "bad.csv", probes.KIND)

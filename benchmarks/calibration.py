@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from experiments.record import files
 from experiments.report.data.panels import Panel, average
-from experiments.report.data.text import csv, markdown
+from experiments.report.data.text import csv, formatted, markdown
 from experiments.report.figures import style
 from experiments.report.statistics.estimate import Estimate
 from experiments.report.statistics.judge import HOLDS, judge, power_of
@@ -190,7 +190,7 @@ def page(found: pd.DataFrame) -> str:
     made = sorted(set(own["surfaces"].astype(int)))
     table = [head] + [
         [f"{row.slope:g}", f"{row.noise:g}", f"{row.rows:g}", f"{row.step:g}",
-         f"{row.coverage:.2f}", f"{row.width:.2f}", f"{row.bias:+.2f}", f"{row.stays:.0%}",
+         f"{row.coverage:.2f}", f"{row.width:.2f}", formatted(row.bias, "+.2f"), f"{row.stays:.0%}",
          f"{row.predicted:.0%}", *(["-", "-"] if np.isnan(row.coverage_argmin) else
                                    [f"{row.coverage_argmin:.2f}", f"{row.stays_argmin:.0%}"])]
         for row in both.itertuples()

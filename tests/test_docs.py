@@ -1,6 +1,7 @@
 """What README and docs say exists: linked files, numbers in tables, presets in commands."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -73,6 +74,13 @@ def test_every_module_that_a_page_names_exists(page):
     paths = [ROOT / module.replace(".", "/") for module in dotted]
     paths += [ROOT / path for path in re.findall(r"`((?:experiments|optim)/[\w/.]*)`", text)]
     assert not [p for p in paths if not p.exists() and not p.with_suffix(".py").exists()]
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=name)
+def test_a_shell_can_read_every_command(page):
+    for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL):
+        read = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True)
+        assert not read.stderr, block
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=name)

@@ -55,7 +55,8 @@ def validate(config: RunConfig) -> None:
     if config.warmup_epochs >= config.epochs:
         raise UserError(
             f"warmup_epochs must be less than epochs={config.epochs:g}, "
-            f"got {config.warmup_epochs:g}"
+            f"got {config.warmup_epochs:g}; if you have not set it, that is the default of "
+            f"task={config.task.name}: set warmup_epochs=0"
         )
     if not NAME.fullmatch(config.name):
         raise UserError(

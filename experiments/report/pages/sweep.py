@@ -195,8 +195,9 @@ def _nothing(experiment: str, gathered: tables.Gathered, runs: Path, results: Pa
     text = f"experiment={experiment} has no finished run in {runs / experiment}"
     if gathered.unfinished:
         text += f" ({gathered.unfinished} unfinished)"
-    text += f"; did you mean {near[0]}?" if near else ""
-    return f"{text}; experiments with runs: {', '.join(known) or 'none yet'}"
+    if near:
+        return f"{text}; did you mean {near[0]}?"
+    return f"{text}; experiments with runs or a committed table: {', '.join(known) or 'none yet'}"
 
 
 def _open_ends(measured: list[Measured], gathered: tables.Gathered) -> list[str]:
@@ -204,7 +205,7 @@ def _open_ends(measured: list[Measured], gathered: tables.Gathered) -> list[str]
     if missing := sum(len(one.panel.runs) - one.panel.done for one in measured):
         lines.append(f"{missing} planned runs are missing")
     if gathered.unfinished:
-        lines.append(f"{gathered.unfinished} runs are unfinished (running, or killed)")
+        lines.append(f"{gathered.unfinished} runs have begun and not ended (running, or stopped)")
     if gathered.corrupt:
         lines.append(f"{len(gathered.corrupt)} runs are corrupt and were skipped")
     return lines

@@ -8,13 +8,22 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.report.data.panels import seeds
 from experiments.report.data.text import short
-from experiments.report.figures import panel_axes, style
+from experiments.report.data.units import unit
+from experiments.report.figures import marks, panel_axes, style
 from experiments.report.figures.kinds import Page, Part, Picture, kind
 from experiments.report.statistics.laws import LAWS, QUANTITIES, Family, Law, split
 
 #: Dashes of the predictions, one a rule.
 DASHES = ((0, (1, 1.5)), (0, (5, 2)), (0, (4, 1.5, 1, 1.5)))
+WORDS = {
+    "point": "best λ",
+    "interval": "its 95 % interval",
+    "best": "best cell",
+    "ridge": "ridge: best λ at each lr",
+    "band": "its 95 % interval",
+}
 CAPTION = (
     "{}: the best weight decay λ of AdamW over the {}, with 95 % intervals; lines: what each rule "
     "predicts, through the middle of the points; beneath, the surfaces with their ridge"
@@ -41,27 +50,37 @@ def caption(law: Law, found: Sequence[Family]) -> str:
 
 def figure(law: Law, found: Sequence[Family]) -> Figure:
     """Draw each family: its points, and under them the surfaces that they were read off."""
-    drawn = style.figure(WIDTH, len(found) * (POINTS + SURFACES))
+    drawn = style.figure(WIDTH, len(found) * (POINTS + SURFACES) + 0.5)
     heights = [POINTS, SURFACES] * len(found)
     parts: Any = drawn.subfigures(2 * len(found), 1, height_ratios=heights)
     for family, above, below in zip(found, parts[::2], parts[1::2], strict=True):
         draw(law, family, ax=above.subplots())
-        line = below.subplots(1, len(family.panels), squeeze=False)[0]
-        for one, ax in zip(family.panels, line, strict=True):
-            cells = one.panel.cells
-            metric, tolerance = one.settings.metric, one.settings.tolerance
-            norm = panel_axes.scale([cells], metric, basin=4 * tolerance)
-            panel_axes.heatmap(
-                cells, value=metric, axis="lambda", norm=norm, line=one.line,
-                colour=style.colour("adamw"), ax=ax,
-            )  # fmt: skip
-            name = QUANTITIES[law.quantity][1]
-            style.title(ax, f"{name} {short(float(one.panel.setting(law.quantity)))}",
-                        size=style.FONT - 1)  # fmt: skip
-            ax.tick_params(labelsize=style.FONT - 2.5)
-        line[0].set_ylabel("lr", fontsize=style.FONT - 1)
-        line[len(line) // 2].set_xlabel("λ per step", fontsize=style.FONT - 1)
+        _surfaces(law, family, below.subplots(1, len(family.panels), squeeze=False)[0])
+    style.legend_below(drawn, (), 5, marks=marks.key(drawn.axes, WORDS))
     return drawn
+
+
+def _surfaces(law: Law, family: Family, axes: Sequence[Axes]) -> None:
+    """Draw the cells of each panel with the ridge, each on a colour scale of its own."""
+    name = QUANTITIES[law.quantity][1]
+    for one, ax in zip(family.panels, axes, strict=True):
+        cells, metric = one.panel.cells, one.settings.metric
+        norm = panel_axes.scale([cells], metric, basin=4 * one.settings.tolerance)
+        panel_axes.heatmap(
+            cells, value=metric, axis="lambda", norm=norm, line=one.line,
+            colour=style.colour("adamw"), ax=ax,
+        )  # fmt: skip
+        text = f"{name} {short(float(one.panel.setting(law.quantity)))}"
+        style.title(ax, text, size=style.FONT - 1)
+        ax.set_xlabel("λ per step", fontsize=style.FONT - 1)
+        ax.tick_params(labelsize=style.FONT - 2.5)
+    axes[0].set_ylabel("learning rate", fontsize=style.FONT - 1)
+    panels = [one.panel for one in family.panels]
+    said = f"{unit(family.panels[0].settings.metric)}, {marks.mean_over(seeds(panels))}"
+    axes[-1].annotate(
+        said, (1.02, 0.5), xycoords="axes fraction", rotation=90, va="center",
+        fontsize=style.FONT - 2,
+    )  # fmt: skip
 
 
 def draw(law: Law, family: Family, *, ax: Axes) -> Axes:
@@ -71,7 +90,7 @@ def draw(law: Law, family: Family, *, ax: Axes) -> Axes:
     for at, one in known:
         if math.isfinite(one.low):
             ax.plot([at, at], [one.low, one.high], color="black", lw=1.2, gid="interval")
-        ax.plot(at, one.value, "o", color="black", ms=5, gid="best")
+        ax.plot(at, one.value, "o", color="black", ms=5, gid="point")
     if known:
         middle, height = (
             math.exp(np.mean(np.log(v)))
@@ -101,7 +120,7 @@ def draw(law: Law, family: Family, *, ax: Axes) -> Axes:
     ax.set_yticks(ticks, [short(tick) for tick in ticks])
     ax.set_xlabel(QUANTITIES[law.quantity][0], fontsize=style.FONT)
     ax.set_ylabel("best λ per step", fontsize=style.FONT)
-    style.title(ax, family.label, "adamw", style.FONT)
+    style.title(ax, family.label.replace("_", " "), "adamw", style.FONT)
     style.legend_beside(ax, "")
     style.plain(ax)
     return ax

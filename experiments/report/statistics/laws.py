@@ -17,7 +17,7 @@ import pandas as pd
 from experiments.record import tables
 from experiments.report.data import names, probes
 from experiments.report.data.frames import frame
-from experiments.report.data.panels import Panel, grouped, panels
+from experiments.report.data.panels import Panel, best_cell, grouped, panels
 from experiments.report.data.text import formatted, read_csv
 from experiments.report.statistics import delay
 from experiments.report.statistics.budget import best_decay, exponent
@@ -37,6 +37,10 @@ QUANTITIES = {
     "model.width": ("width", "width"),
 }
 EXPONENT, ANGLE = "exponent q of λ* ~ quantity^q", "angle, measured over predicted"
+#: Of a look at the last tenth of a cosine over one just after its middle.
+GROWTH = "log2 of the gradient's norm, at the end over the middle of the run"
+#: Layers of the networks here that have a norm behind them: its output ignores their length.
+NORMED = "conv|stem"
 ODDS = ("power", "against")
 #: Text is measured by its loss, in nats, as ``lm`` does; rows within 0.1 nats of the best count.
 TEXT = {"metric": "test_loss", "tolerance": 0.1, "near": 0.02}
@@ -258,17 +262,30 @@ def by_width(results_dir: Path, law: Law, found: Sequence[Family]) -> list[Rulin
     return judged
 
 
-def by_best_error(results_dir: Path, law: Law, _: Sequence[Family]) -> list[Ruling]:
-    """Judge by how much another power of eta moves the best error under a cosine."""
-    own = [one for one in _panels(results_dir, Rows(law.preset, {"schedule": "cosine"}))]
+def by_schedule(results_dir: Path, law: Law, _: Sequence[Family]) -> list[Ruling]:
+    """Judge what another power of eta does to the best error, and to late gradients."""
+    own = _panels(results_dir, Rows(law.preset, {"schedule": "cosine"}))
     known = {float(one.setting("optim.decay_power")): _measured(one, "steps") for one in own}
-    return [
-        ruled(claim, contrast(
-            [known[1.0], known[power_]], best_error, lambda a, b: b - a, is_error=True
-        ), law.preset)
-        for claim, power_ in zip(law.claims, (2.0, 0.0), strict=True)
-        if {1.0, power_} <= set(known)
-    ]  # fmt: skip
+    errors, gradients = law.claims[:2], law.claims[2:]
+    found = []
+    for claim, exponent_ in zip(errors, (2.0, 0.0), strict=True):
+        if {1.0, exponent_} <= set(known):
+            pair = [known[1.0], known[exponent_]]
+            apart = contrast(pair, best_error, lambda a, b: b - a, is_error=True)
+            found.append(ruled(claim, apart, law.preset))
+    seen = _seen(results_dir, law.preset)
+    for claim, exponent_ in zip(gradients, (1.0, 2.0), strict=True):
+        best = best_cell(known[exponent_].panel.cells, "test_error") if exponent_ in known else None
+        if best is None or seen.empty:
+            continue
+        runs = known[exponent_].panel.runs
+        ids = runs[(runs["lr"] == best["lr"]) & (runs["wd"] == best["wd"])]["id"]
+        some = seen[seen["id"].isin(ids) & seen["layer"].str.contains(NORMED)].sort_values("step")
+        some = some[some["step"] > some["steps"] / 2].assign(log=np.log2(some["gradient_norm"]))
+        late = some.groupby(["seed", "layer"])["log"].agg(["first", "last"])
+        growth = (late["last"] - late["first"]).groupby("seed").median()
+        found.append(_paired(claim, list(growth), law.preset))
+    return found
 
 
 def by_pairs(results_dir: Path, law: Law, _: Sequence[Family]) -> list[Ruling]:
@@ -294,22 +311,26 @@ def by_pairs(results_dir: Path, law: Law, _: Sequence[Family]) -> list[Ruling]:
     return found
 
 
+def _seen(results_dir: Path, experiment: str) -> pd.DataFrame:
+    """Return what the probe saw of AdamW's runs of an experiment, with what each run is."""
+    rows = tables.read(results_dir / experiment / probes.FILE, probes.KIND)
+    runs = frame(tables.read(tables.file(results_dir, experiment)))
+    runs = runs[runs["optim"] == "adamw"]
+    kept = ["id", "task", "schedule", "lr", "wd", "seed", "steps"]
+    return probes.frame(rows).merge(runs[kept], on="id")
+
+
 def by_rotation(results_dir: Path, law: Law, _: Sequence[Family]) -> list[Ruling]:
     """Judge how far matrices turn, by the probe's looks of a run's second half."""
     found = []
     for experiment in (law.preset, "why"):
-        rows = tables.read(results_dir / experiment / probes.FILE, probes.KIND)
-        runs = frame(tables.read(tables.file(results_dir, experiment)))
-        if not rows or runs.empty:
+        seen = _seen(results_dir, experiment)
+        if seen.empty:
             continue
-        runs = runs[runs["optim"] == "adamw"]
-        seen = probes.frame(rows).merge(
-            runs[["id", "task", "schedule", "lr", "seed", "steps"]], on="id"
-        )
         seen = seen[(seen["step"] > seen["steps"] / 2) & (seen["rotation_predicted"] > 0)]
         kinds = {
-            "norm behind": seen["layer"].str.contains("conv|stem"),
-            "no norm behind": ~seen["layer"].str.contains("conv|stem|norm|bias"),
+            "norm behind": seen["layer"].str.contains(NORMED),
+            "no norm behind": ~seen["layer"].str.contains(f"{NORMED}|norm|bias"),
         }
         for (kind, there), task in (
             (k, t) for k in kinds.items() for t in sorted(set(seen["task"]))
@@ -413,8 +434,12 @@ LAWS = (
             Claim("decay without a schedule is worse than ~ η",
                   "best error, minus that of decay ~ η, points", "adamw", "best_difference",
                   low=0.0, source="the paper, Algorithm 2"),
+            Claim("under decay ~ η gradients grow late", GROWTH, "adamw", "growth", low=0.5,
+                  opposite=0.0, source="Defazio, arXiv 2506.02285"),
+            Claim("under decay ~ η² they do not", GROWTH, "adamw", "growth", high=0.5, exact=0.0,
+                  opposite=1.0, source="Defazio, arXiv 2506.02285"),
         ],
-        by_best_error,
+        by_schedule,
         use="`optim.decay_power=2` is all that AdamC needs here; torch's AdamW cannot do it.",
     ),
     Law(

@@ -128,7 +128,7 @@ def test_decay_by_the_square_of_the_schedule_is_judged_by_the_best_error(tmp_pat
             if one["train_size"] == 2000
         ]  # fmt: skip
     write(tmp_path, "law_schedule", found)
-    square, none = judged(LAWS["schedule"], tmp_path)
+    square, none = judged(LAWS["schedule"], tmp_path)  # without a probe nothing else is judged
     assert (square.verdict, none.verdict) == (HOLDS, HOLDS)
     assert square.found.value == pytest.approx(-3, abs=0.3)
     assert none.found.value == pytest.approx(2, abs=0.3)
@@ -189,3 +189,29 @@ def test_the_power_supposes_what_is_claimed():
     vague = laws.ruled(claim, Estimate(-1.0, -1.5, -0.5, 9), "")
     assert vague.power < 0.1
     assert math.isnan(laws.ruled(claim, Estimate(-1.0), "").power)
+
+
+@pytest.mark.parametrize(("growth", "verdicts"), [(2.0, [HOLDS, FAILS]), (1.0, [FAILS, HOLDS])])
+def test_gradients_are_followed_from_the_middle_of_the_best_runs_to_their_end(
+    tmp_path, growth, verdicts
+):
+    runs, looks = [], []
+    for p in (1, 2):
+        for one in rows_of(0.0, values=(1000, 2000)):
+            key = f"{p}-{one['id']}"
+            one |= {"id": key, "optim.decay_power": p, "train_size": 2000, "steps": 100}
+            if key.startswith(f"{p}-2000"):
+                runs.append(one)
+                for step, norm in ((30, 50.0), (60, 1.0), (95, growth)):
+                    for layer, factor in (("stem.weight", 1.0), ("head.weight", step)):
+                        looks.append(
+                            probe_data.row([0.1] * 20, id=key, step=step, layer=layer,
+                                           gradient_norm=norm * factor)
+                        )  # fmt: skip
+    write(tmp_path, "law_schedule", runs)
+    kept = [{name: tables.text(value) for name, value in one.items()} for one in looks]
+    path = tmp_path / "law_schedule" / probes.FILE
+    path.write_text(tables.render(tables.merge([], kept, probes.KIND), probes.KIND))
+    late = [one for one in judged(LAWS["schedule"], tmp_path) if one.claim.statistic == "growth"]
+    assert [one.verdict for one in late] == verdicts
+    assert late[0].found.value == pytest.approx(np.log2(growth))

@@ -40,11 +40,12 @@ def run(options: Options, typed: Collection[str]) -> str:
     command = COMMANDS.get(name)
     if command is None:
         raise UserError(f"command must be one of {', '.join(COMMANDS)}, got {name}")
-    if command.keys is not None:
-        for key in sorted(set(typed) - {"command", *command.keys}):
-            raise UserError(f"command={name} reads no {key}; it reads {', '.join(command.keys)}")
-    rest = {key: value for key, value in options.items() if key != "command"}
-    return command.run(rest, set(typed) - {"command"})
+    own = {"command", *CALCULATOR}
+    keys = [key for key in options if key not in own] if command.keys is None else command.keys
+    for key in sorted({key.split(".")[0] for key in typed} - {"command", *keys}):
+        raise UserError(f"command={name} reads no {key}; it reads {', '.join(keys)}")
+    rest = {key: options[key] for key in keys if key in options}
+    return command.run(rest, set(typed) - own)
 
 
 def current_form(words: Sequence[str]) -> list[str]:
@@ -90,6 +91,20 @@ def _why(options: Options, typed: Collection[str]) -> str:
     return report(Path(options["runs_dir"]), Path(options["results_dir"]))
 
 
+def _laws(options: Options, typed: Collection[str]) -> str:
+    from experiments.report.pages.laws import report
+    from experiments.report.statistics.laws import LAWS
+    from experiments.sweep.grid import cost
+
+    return report(Path(options["results_dir"]), {law.preset: cost(law.preset) for law in LAWS})
+
+
+def _transfer(options: Options, typed: Collection[str]) -> str:
+    from experiments.report.pages.transfer import report
+
+    return report(Path(options["results_dir"]), options["known"], options["new"])
+
+
 def _propositions(options: Options, typed: Collection[str]) -> str:
     from experiments.propositions import report  # computes with torch
 
@@ -103,7 +118,11 @@ COMMANDS = {
     "verdict": Command(_verdict, ("results_dir",)),
     "why": Command(_why, ("runs_dir", "results_dir")),
     "propositions": Command(_propositions, ("results_dir",)),
+    "laws": Command(_laws, ("results_dir",)),
+    "transfer": Command(_transfer, ("results_dir", "known", "new")),
 }
+#: Keys that the calculator alone reads, each with keys of its own.
+CALCULATOR = ("known", "new")
 #: What was typed before there was ``command`` -> what is typed now.
 OLD_FORMS = {
     "status=true": "command=status",
@@ -111,5 +130,6 @@ OLD_FORMS = {
     "experiment=verdict": "command=verdict",
     "experiment=why": "command=why",
     "experiment=propositions": "command=propositions",
+    "experiment=laws": "command=laws",
 }
 OLD_NO_OPS = ("status=false", "cost=false")

@@ -20,6 +20,7 @@ KEYS = set(OmegaConf.load(ROOT / "configs" / "analyze" / "analyze.yaml")) - {"de
         ("cost=true experiment=figure2", "command=cost experiment=figure2"),
         ("experiment=verdict", "command=verdict"),
         ("experiment=propositions", "command=propositions"),
+        ("experiment=laws", "command=laws"),
         ("experiment=why runs_dir=x", "command=why runs_dir=x"),
     ],
 )
@@ -46,12 +47,13 @@ def test_the_words_of_today_stay_as_they_are(capsys, typed):
         ("verdict", "experiments.report.pages.verdict.report", "results"),
         ("why", "experiments.report.pages.why.report", "runs results"),
         ("propositions", "experiments.propositions.report", "results"),
+        ("transfer", "experiments.report.pages.transfer.report", "results {} {'lr':1}"),
     ],
 )
 def test_each_command_does_its_own_thing_with_its_own_keys(monkeypatch, name, function, arguments):
     calls = []
     monkeypatch.setattr(function, lambda *given: calls.append(given) or f"{name} done")
-    folders = {"runs_dir": "runs", "results_dir": "results"}
+    folders = {"runs_dir": "runs", "results_dir": "results", "known": "{}", "new": "{'lr':1}"}
     said = commands.run({"command": name, "experiment": "modular", **folders}, {"command"})
     assert said == f"{name} done"
     (given,) = calls
@@ -65,6 +67,8 @@ def test_a_key_that_a_command_does_not_read_is_named(monkeypatch):
     with pytest.raises(UserError) as refused:
         commands.run(options, {"command", "axis"})
     assert str(refused.value) == "command=why reads no axis; it reads runs_dir, results_dir"
+    with pytest.raises(UserError, match="command=report reads no known; it reads experiment, axis"):
+        commands.run(options | {"command": "report"}, {"command", "known.lr"})
     with pytest.raises(UserError, match="command must be one of report, status, cost, verdict"):
         commands.run(options | {"command": "reports"}, {"command"})
 
@@ -85,7 +89,7 @@ def test_every_command_that_is_printed_can_be_typed():
     assert {str(file) for file, _ in found} >= {"README.md", "Makefile", "docs/why.md"}
     for file, line in found:
         words = [word for word in re.sub(r"\$?\(.*|%s|\{.*|'", "", line).split() if "=" in word]
-        keys = {word.split("=")[0] for word in words}
+        keys = {word.split("=")[0].split(".")[0] for word in words}
         name = next((w.split("=")[1] for w in words if w.startswith("command=")), "report")
         assert keys <= KEYS, (file, line)
         allowed = commands.COMMANDS[name].keys

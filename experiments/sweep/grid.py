@@ -225,6 +225,13 @@ def _values(
     return {key: value.name if OmegaConf.is_dict(value) else value for key, value in values.items()}
 
 
+def cost(name: str) -> str:
+    """Return the line of a preset's head that says what it costs."""
+    lines = (CONFIGS / "experiment" / f"{name}.yaml").read_text().splitlines()
+    found = (line for line in lines if line.startswith("#") and "core-" in line)
+    return next(found, "").removeprefix("#").strip()
+
+
 def jobs(name: str, *overrides: str) -> list[dict[str, Any]]:
     """Return every cell of a preset as a resolved configuration, which nobody may change.
 

@@ -37,6 +37,20 @@ def losses(gain=0.1, sd=0.0, seeds=(0, 1, 2), optim="adamw", decays=LOSS_DECAYS)
     return found
 
 
+def sizes(power=-1.0, sizes=(1000, 2000, 4000)):
+    """Runs of law_data whose best decay is 2^-7 at 2,000 examples and moves as their power."""
+    return [
+        run(experiment="law_data", task="cifar10_tiny", lr=lr, wd=2.0**k, seed=seed,
+            train_size=size, id=f"{size}-{lr}-{k}-{seed}",
+            test_error=40 + 1.5 * off**2 + 0.1 * seed)
+        for size in sizes
+        for lr in (0.004, 0.008, 0.016)
+        for k in range(-11, -3)
+        for off in [k + 7 - power * np.log2(size / 2000)]
+        for seed in (0, 1)
+    ]  # fmt: skip
+
+
 def sparing(task="shakespeare", sd=0.01, seeds=range(4), effect=SPARING):
     """Runs at two rates and two decays; a seed adds the same, and much, to all three."""
     generator = np.random.default_rng(0)

@@ -1,5 +1,6 @@
 """Numbers and tables as text: for a terminal, in markdown, and as CSV."""
 
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,7 @@ def csv(frame: pd.DataFrame) -> str:
     return frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
-def read_csv(path: Path) -> pd.DataFrame:
+def read_csv(path: Path | StringIO) -> pd.DataFrame:
     """Read estimates back: value and interval as numbers, NaN where empty, all else as it is."""
     blank = {"value": "", "low": "", "high": ""}
     return pd.read_csv(path, keep_default_na=False, na_values=blank)

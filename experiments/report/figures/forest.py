@@ -41,7 +41,11 @@ def forest(found: Sequence[Ruling], words: Mapping[str, str], theirs: str = "the
         _unit(ax, number, own, words)
     handles = [
         Patch(facecolor=RANGE, label="claimed range"),
-        Line2D([], [], color=THEIRS, marker="D", mfc="white", ms=4, lw=1, label=theirs),
+        *(
+            [Line2D([], [], color=THEIRS, marker="D", mfc="white", ms=4, lw=1, label=theirs)]
+            if any(_known(one.theirs) for one in shown)
+            else []
+        ),
         *(
             Line2D([], [], color=colour, marker="o", ms=4, lw=1.5, label=f"ours: {words[verdict]}")
             for verdict, colour in OURS.items()

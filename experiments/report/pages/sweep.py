@@ -12,7 +12,7 @@ import pandas as pd
 from experiments.errors import UserError
 from experiments.record import tables
 from experiments.record.tables import Row
-from experiments.report.data import curves
+from experiments.report.data import curves, probes
 from experiments.report.data.frames import frame
 from experiments.report.data.panels import Panel, panels
 from experiments.report.data.text import csv
@@ -81,6 +81,8 @@ def analyze(
         points = _curves(runs_dir / experiment, points, settings.level)
         if not settings.suffix:
             contents[folder / curves.FILE] = tables.render(points, curves.KIND)
+    if "probe" in runs and not settings.suffix:
+        contents |= _probe(runs_dir / experiment, folder)
     note, typed = readme.read_note(folder), curves.frame(points)
     pictures: dict[str, Picture] = {}
     said: list[Section] = []
@@ -159,6 +161,15 @@ def _curves(runs: Path, committed: list[Row], level: float | None) -> list[Row]:
         log.warning("skipped corrupt curves: %s", "; ".join(found.corrupt))
     new = found.rows if level is None else curves.thin(found.rows, level)
     return tables.merge(committed, new, curves.KIND)
+
+
+def _probe(runs: Path, folder: Path) -> files.Contents:
+    """Return the committed table of what probes saw, with that of the run folders."""
+    found, corrupt = probes.gather(runs)
+    if corrupt:
+        log.warning("skipped corrupt probes: %s", "; ".join(corrupt))
+    kept = tables.merge(tables.read(folder / probes.FILE, probes.KIND), found, probes.KIND)
+    return {folder / probes.FILE: tables.render(kept, probes.KIND)} if kept else {}
 
 
 def _first(note: str) -> str:

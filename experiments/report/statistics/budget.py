@@ -1,4 +1,4 @@
-"""How the best decay moves with the budget: wd* ~ steps^-p."""
+"""How the best decay moves with the budget, wd* ~ steps^-p, or with another quantity."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -28,7 +28,7 @@ def best_decay(s: Surface, tolerance: float = 2.0) -> Estimate:
         )
 
 
-def exponent(family: Sequence[Measured]) -> Estimate:
+def exponent(family: Sequence[Measured], quantity: str = "steps", sign: float = -1.0) -> Estimate:
     r"""Fit :math:`\log_2 wd^* = c - p \log_2 \text{steps}` by least squares over budgets.
 
     p is 1/2 if a normalized decay is the same at all budgets (the paper's Appendix B.1), 1 if the
@@ -36,22 +36,22 @@ def exponent(family: Sequence[Measured]) -> Estimate:
     two budgets have a best decay inside their grid.
 
     Args:
-        family: One optimizer under one decay at several budgets.
+        family: One optimizer under one decay at several budgets, or values of the quantity.
+        quantity: Column of the runs table that takes the place of the steps.
+        sign: 1 for p of wd* ~ quantity^p.
     """
     best = partial(best_decay, tolerance=family[0].settings.tolerance)
     inside = [one for one in family if not contrast([one], best).reason]
-    note = f"{len(inside)} of {len(family)} budgets have a best wd inside the grid"
-    if len(set(map(_steps, inside))) < 2:
+    what = "budgets" if quantity == "steps" else "panels"
+    note = f"{len(inside)} of {len(family)} {what} have a best wd inside the grid"
+    at = [float(one.panel.setting(quantity)) for one in inside]
+    if len(set(at)) < 2:
         return unidentified(f"{note}; two needed")
-    return contrast(inside, best, lambda *found: _power(inside, found), note)
+    return contrast(inside, best, lambda *found: sign * _power(at, found), note)
 
 
-def _steps(one: Measured) -> float:
-    return float(one.panel.setting("steps"))
-
-
-def _power(family: Sequence[Measured], best: Sequence[np.ndarray]) -> np.ndarray:
-    """Return p by least squares from log2 of the best decay at each budget, shapes (1 + S,)."""
-    dx = np.log2([_steps(one) for one in family])
+def _power(at: Sequence[float], best: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the slope of log2 of the best decay, shapes (1 + S,), on log2 of the quantity."""
+    dx = np.log2(at)
     dx -= dx.mean()
-    return -(np.stack(best).T @ dx / (dx @ dx))
+    return np.asarray(np.stack(best).T @ dx / (dx @ dx))

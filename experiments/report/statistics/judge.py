@@ -134,6 +134,7 @@ class Claim:
             claim is the range itself.
         opposite: A value that would refute it; None for one as far outside the range's end as the
             truth is inside.
+        source: Who says it, where that is not the paper.
         by_definition: Whether it follows from the algorithm's definition, so that it cannot fail.
     """
 
@@ -148,6 +149,7 @@ class Claim:
     exact: float | None = None
     opposite: float | None = None
     by_definition: bool = False
+    source: str = ""
 
     @property
     def range(self) -> str:

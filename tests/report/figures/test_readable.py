@@ -68,6 +68,7 @@ PAGES = {
     ),
     "accuracy": grokking,
     "delay": lambda: with_points(sweep_data.delayed(seeds=(0, 1)), level=5.0),
+    "law": lambda: page(sweep_data.sizes()),
     "losses": lambda: page(sweep_data.losses() + sweep_data.losses(optim="adam"),
                            metric="test_loss"),
     "sensitivity": lambda: page(sweep_data.widths(bend=0.3), metric="test_loss"),

@@ -1,0 +1,514 @@
+"""Laws of weight decay that are quoted beyond the paper, and what committed rows say of them.
+
+All are in the paper's units: lambda is the share of a weight that a step at eta = 1 removes. A law
+has a preset of its own. Rows of other experiments that bear on it are judged besides, by name.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.record import tables
+from experiments.report.data import names, probes
+from experiments.report.data.frames import frame
+from experiments.report.data.panels import Panel, best_cell, grouped, panels
+from experiments.report.data.text import formatted, read_csv
+from experiments.report.statistics import delay
+from experiments.report.statistics.budget import best_decay, exponent
+from experiments.report.statistics.compare import best_error
+from experiments.report.statistics.estimate import Estimate, from_row, over_seeds
+from experiments.report.statistics.judge import Claim, Ruling, power, power_of
+from experiments.report.statistics.measure import Measured, contrast, measure_one
+from experiments.report.statistics.noise import seed_noise
+from experiments.report.statistics.paper_claims import STILL
+from experiments.report.statistics.settings import Settings
+
+#: Column of the runs table -> what a reader calls it, and its name in a formula.
+QUANTITIES = {
+    "train_size": ("number of training examples", "data"),
+    "epochs": ("passes over the data", "epochs"),
+    "batch_size": ("batch size", "batch"),
+    "model.width": ("width", "width"),
+}
+EXPONENT, ANGLE = "exponent q of λ* ~ quantity^q", "angle, measured over predicted"
+#: Of a look at the last tenth of a cosine over one just after its middle.
+GROWTH = "log2 of the gradient's norm, at the end over the middle of the run"
+#: Layers of the networks here that have a norm behind them: its output ignores their length.
+NORMED = "conv|stem"
+ODDS = ("power", "against")
+#: Text is measured by its loss, in nats, as ``lm`` does; rows within 0.1 nats of the best count.
+TEXT = {"metric": "test_loss", "tolerance": 0.1, "near": 0.02}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How somebody says that lambda is to be carried over: lambda ~ quantity^q.
+
+    Attributes:
+        name: Of the rule.
+        source: Who says it.
+        exponents: q by quantity, of those that it speaks of.
+        also: Who says it besides, by quantity.
+    """
+
+    name: str
+    source: str
+    exponents: Mapping[str, float]
+    also: Mapping[str, str] = field(default_factory=dict)
+
+
+AVERAGING = Rule(
+    "averaging time in epochs stays",
+    "Wang & Aitchison, arXiv 2405.13698",
+    {"train_size": -1.0, "epochs": 0.0, "batch_size": 1.0},
+    {"batch_size": "Bergsma et al., 2505.13738"},
+)
+NORMALIZED = Rule(
+    "normalized decay stays",
+    "the paper, Appendix B.1",
+    {"train_size": -0.5, "epochs": -0.5, "batch_size": 0.5},
+)
+#: Of the width, under learning rates in proportion to 1 / width.
+INDEPENDENT = Rule("λ stays", "Kosson et al., arXiv 2510.19093", {"model.width": 0.0})
+ROOT = Rule("torch's w ~ √width", "Fan et al., arXiv 2510.15262", {"model.width": -0.5})
+TORCH = Rule("torch's w stays", "usual practice", {"model.width": -1.0})
+RULES = (AVERAGING, NORMALIZED, INDEPENDENT, ROOT, TORCH)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Committed rows of AdamW.
+
+    Attributes:
+        experiment: Whose table they are in.
+        where: Values that they have, by column; of several, any.
+    """
+
+    experiment: str
+    where: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Family:
+    """Panels that differ in one quantity.
+
+    Attributes:
+        label: What they are, for a reader.
+        quantity: The column in which they differ.
+        panels: In the order of the quantity; their decay is lambda.
+    """
+
+    label: str
+    quantity: str
+    panels: Sequence[Measured]
+
+    @cached_property
+    def exponent(self) -> Estimate:
+        """The exponent q of lambda* ~ quantity^q."""
+        return exponent(self.panels, self.quantity, 1.0)
+
+    @property
+    def at(self) -> list[float]:
+        """The quantity in each panel."""
+        return [float(one.panel.setting(self.quantity)) for one in self.panels]
+
+    @cached_property
+    def best(self) -> list[Estimate]:
+        """The best lambda of each panel, the mean over the learning rates near the best."""
+        found = [
+            contrast([one], partial(best_decay, tolerance=one.settings.tolerance))
+            for one in self.panels
+        ]
+        return [one.mapped(np.exp2) for one in found]
+
+
+@dataclass(frozen=True)
+class Law:
+    """A relation that people quote about weight decay.
+
+    Attributes:
+        name: Of the law.
+        preset: The experiment that is made for it.
+        question: What is asked.
+        claims: What is predicted.
+        judge: Judges the claims by the tables below a folder and the families that a law on a
+            quantity has there; without rows, none.
+        quantity: Of a law on how lambda* moves with it: its column.
+        use: What a person can do with it; of a law on a quantity, what happens when that doubles.
+        others: Rows of other experiments, by what they are.
+    """
+
+    name: str
+    preset: str
+    question: str
+    claims: Sequence[Claim]
+    judge: Callable[[Path, "Law", Sequence[Family]], list[Ruling]]
+    quantity: str = ""
+    use: str = ""
+    others: Mapping[str, Sequence[Rows]] = field(default_factory=dict)
+
+
+def settings_of(task: str) -> Settings:
+    """Return how panels of a task are measured: decay is lambda."""
+    chosen: dict[str, Any] = TEXT if task.startswith("shakespeare") else {}
+    return Settings(axis="lambda", **chosen)
+
+
+def families(results_dir: Path, law: Law) -> list[Family]:
+    """Return the panels that a law on a quantity is judged by: its own, and those of others.
+
+    Own ones that differ in more than the quantity are several families.
+    """
+    if not law.quantity:
+        return []
+    own = [_measured(one, law.quantity) for one in _panels(results_dir, Rows(law.preset))]
+    found = split(own, law)
+    for label, rows in law.others.items():
+        some = [one for part in rows for one in _panels(results_dir, part)]
+        found += _family(label, [_measured(one, law.quantity) for one in some], law)
+    return found
+
+
+def split(found: Sequence[Measured], law: Law) -> list[Family]:
+    """Return the families among the panels of a law's own preset."""
+    several = len({one.panel.setting("task") for one in found}) > 1
+    groups = grouped(found, lambda one: _fixed(one.panel, law.quantity, several=several))
+    return [
+        family
+        for words, own in groups.items()
+        for family in _family(", ".join([law.preset, *words]), own, law)
+    ]
+
+
+def _family(label: str, found: Sequence[Measured], law: Law) -> list[Family]:
+    ordered = sorted(found, key=lambda one: float(one.panel.setting(law.quantity)))
+    family = Family(label, law.quantity, ordered)
+    return [family] if len(set(family.at)) > 1 else []
+
+
+def _fixed(panel: Panel, quantity: str, *, several: bool) -> tuple[str, ...]:
+    """Name what panels of a family share: of several tasks the task, which decides all else."""
+    if several:
+        return (panel.named("task"),)
+    skipped = {"optim", "model", quantity, f"task.{quantity}", *(f"task.{n}" for n in panel.key)}
+    return tuple(panel.named(name) for name in panel.key if name not in skipped)
+
+
+def _panels(results_dir: Path, rows: Rows) -> list[Panel]:
+    """Return the panels of AdamW under raw decay among committed rows, a task at a time."""
+    runs = frame(tables.read(tables.file(results_dir, rows.experiment)))
+    if runs.empty:
+        return []
+    runs = runs[(runs["optim"] == "adamw") & (runs["decay"] == "raw")]
+    for name, value in rows.where.items():
+        runs = runs[runs[name].isin(value if isinstance(value, tuple) else (value,))]
+    return [
+        one
+        for task, own in runs.groupby("task")
+        for one in panels(own, settings_of(str(task)).metric)
+    ]
+
+
+def _measured(panel: Panel, quantity: str) -> Measured:
+    """Measure a panel, whose draws are those of its value of the quantity."""
+    settings = settings_of(str(panel.setting("task")))
+    panel = replace(panel, key=panel.key | {quantity: panel.setting(quantity)})
+    noise = seed_noise(panel, settings.metric)
+    return measure_one(panel, noise, settings, only=["ridge_slope"])
+
+
+def by_exponent(results_dir: Path, law: Law, found: Sequence[Family]) -> list[Ruling]:
+    """Judge what a law says of the exponent of lambda*, a ruling a family and claim."""
+    numbers = [(family.label, family.exponent) for family in found]
+    return [ruled(claim, number, label) for label, number in numbers for claim in law.claims]
+
+
+def ruled(claim: Claim, found: Estimate, label: str) -> Ruling:
+    """Judge a claim; its power supposes the value that it names, else ours."""
+    inside = found.value if claim.low < found.value < claim.high else math.nan
+    true = inside if claim.exact is None else claim.exact
+    false = claim.opposite if claim.opposite is not None else claim.mirrored(true)
+    right, wrong = (power_of(found, claim.low, claim.high, truth) for truth in (true, false))
+    return Ruling(claim, found, label, power=right, against=wrong)
+
+
+def _paired(claim: Claim, values: Sequence[float], label: str) -> Ruling:
+    """Judge a claim by one number a seed."""
+    found = over_seeds(values)
+    sd = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+    true = found.value if claim.exact is None else claim.exact
+    true = true if claim.low < true < claim.high else math.nan
+    false = claim.opposite if claim.opposite is not None else claim.mirrored(true)
+    right, wrong = (power(sd, len(values), claim.low, claim.high, at) for at in (true, false))
+    return Ruling(claim, found, label, power=right, against=wrong)
+
+
+def by_width(results_dir: Path, law: Law, found: Sequence[Family]) -> list[Ruling]:
+    """Judge the exponent of lambda*, and by ``lr_sensitivity`` where the best rate goes."""
+    judged = by_exponent(results_dir, replace(law, claims=law.claims[:-1]), found)
+    file = results_dir / "lr_sensitivity" / "sensitivity.csv"
+    if not file.exists():
+        return judged
+    table = read_csv(file)
+    own = table[(table["statistic"] == "shift") & (table["optim"] == "adamw")]
+    for row in own.to_dict("records"):
+        judged.append(ruled(law.claims[-1], from_row(row), f"lr_sensitivity, {row['width']}"))
+    return judged
+
+
+def by_schedule(results_dir: Path, law: Law, _: Sequence[Family]) -> list[Ruling]:
+    """Judge what another power of eta does to the best error, and to late gradients."""
+    own = _panels(results_dir, Rows(law.preset, {"schedule": "cosine"}))
+    known = {float(one.setting("optim.decay_power")): _measured(one, "steps") for one in own}
+    errors, gradients = law.claims[:2], law.claims[2:]
+    found = []
+    for claim, exponent_ in zip(errors, (2.0, 0.0), strict=True):
+        if {1.0, exponent_} <= set(known):
+            pair = [known[1.0], known[exponent_]]
+            apart = contrast(pair, best_error, lambda a, b: b - a, is_error=True)
+            found.append(ruled(claim, apart, law.preset))
+    seen = _seen(results_dir, law.preset)
+    for claim, exponent_ in zip(gradients, (1.0, 2.0), strict=True):
+        best = best_cell(known[exponent_].panel.cells, "test_error") if exponent_ in known else None
+        if best is None or seen.empty:
+            continue
+        runs = known[exponent_].panel.runs
+        ids = runs[(runs["lr"] == best["lr"]) & (runs["wd"] == best["wd"])]["id"]
+        some = seen[seen["id"].isin(ids) & seen["layer"].str.contains(NORMED)].sort_values("step")
+        some = some[some["step"] > some["steps"] / 2].assign(log=np.log2(some["gradient_norm"]))
+        late = some.groupby(["seed", "layer"])["log"].agg(["first", "last"])
+        growth = (late["last"] - late["first"]).groupby("seed").median()
+        found.append(_paired(claim, list(growth), law.preset))
+    return found
+
+
+def by_pairs(results_dir: Path, law: Law, _: Sequence[Family]) -> list[Ruling]:
+    """Judge cautious decay by runs that differ in nothing else, a number a seed."""
+    runs = frame(tables.read(tables.file(results_dir, law.preset)))
+    if runs.empty:
+        return []
+    found = []
+    for task, own in runs.groupby("task"):
+        name = names.task(str(task), own.get("task.modulus", pd.Series([math.nan])).iloc[0])
+        losses = own.pivot_table(
+            index=["seed", "wd"], columns="optim.cautious", values="test_loss"
+        ).dropna()
+        if losses.shape[1] < 2 or losses.empty:
+            continue
+        mean = losses.groupby("wd").mean()
+        plain, cautious = (losses[flag].unstack("wd")[mean[flag].idxmin()] for flag in mean)
+        gain = (100 * (1 - cautious / plain)).dropna()
+        found.append(_paired(law.claims[0], list(gain), f"{name}, law_cautious"))
+        best = [losses[flag].unstack("wd").idxmin(axis=1) for flag in mean]
+        shift = np.log2(best[1] / best[0])
+        found.append(_paired(law.claims[1], list(shift), f"{name}, law_cautious"))
+    return found
+
+
+def _seen(results_dir: Path, experiment: str) -> pd.DataFrame:
+    """Return what the probe saw of AdamW's runs of an experiment, with what each run is."""
+    rows = tables.read(results_dir / experiment / probes.FILE, probes.KIND)
+    runs = frame(tables.read(tables.file(results_dir, experiment)))
+    runs = runs[runs["optim"] == "adamw"]
+    kept = ["id", "task", "schedule", "lr", "wd", "seed", "steps"]
+    return probes.frame(rows).merge(runs[kept], on="id")
+
+
+def by_rotation(results_dir: Path, law: Law, _: Sequence[Family]) -> list[Ruling]:
+    """Judge how far matrices turn, by the probe's looks of a run's second half."""
+    found = []
+    for experiment in (law.preset, "why"):
+        seen = _seen(results_dir, experiment)
+        if seen.empty:
+            continue
+        seen = seen[(seen["step"] > seen["steps"] / 2) & (seen["rotation_predicted"] > 0)]
+        kinds = {
+            "norm behind": seen["layer"].str.contains(NORMED),
+            "no norm behind": ~seen["layer"].str.contains(f"{NORMED}|norm|bias"),
+        }
+        for (kind, there), task in (
+            (k, t) for k in kinds.items() for t in sorted(set(seen["task"]))
+        ):
+            some = seen[there & (seen["task"] == task)]
+            some = some.assign(ratio=some["rotation"] / some["rotation_predicted"])
+            if some["layer"].nunique() < 2:  # a head alone says little
+                continue
+            for (schedule, lr), own in some.groupby(["schedule", "lr"]):
+                per_seed = own.groupby("seed")["ratio"].median()
+                label = f"{kind}, {schedule}, lr {lr:g}, {experiment}"
+                found.append(_paired(law.claims[0], list(per_seed), label))
+    return found
+
+
+def by_delay(results_dir: Path, law: Law, _: Sequence[Family]) -> list[Ruling]:
+    """Judge the delay law by the committed table of ``grokking``."""
+    file = results_dir / law.preset / "delay.csv"
+    if not file.exists():
+        return []
+    table = read_csv(file)
+    own = table[table["panel"].str.startswith("AdamW,") & (table["choice"] == "the law")]
+    odds = [name for name in map(str, own) if name.startswith("power_")]
+    found = []
+    for row in own.to_dict("records"):
+        claim = next(one for one in law.claims if one.statistic == row["statistic"])
+        known = [float(row[name]) for name in odds if row[name] != ""]
+        task = str(row["panel"]).partition(", ")[2]
+        found.append(
+            Ruling(claim, from_row(row), f"{task}, {law.preset}", power=next(iter(known), math.nan))
+        )
+    return found
+
+
+def _exponents(quantity: str) -> list[Claim]:
+    """Return what the rules say of a quantity, each opposed by the one that is next to it."""
+    said = [(rule, rule.exponents[quantity]) for rule in RULES if quantity in rule.exponents]
+    claims = []
+    for rule, q in said:
+        other = min((x for _, x in said if x != q), key=lambda x: abs(x - q))
+        text = f"λ* ~ {QUANTITIES[quantity][1]}^{formatted(q, '.1f').removesuffix('.0')}"
+        claims.append(
+            Claim(f"{text}: {rule.name}", EXPONENT, "adamw", "exponent", q - STILL, q + STILL,
+                  exact=q, opposite=other,
+                  source="; ".join(filter(None, [rule.source, rule.also.get(quantity)])))
+        )  # fmt: skip
+    return claims
+
+
+LAWS = (
+    Law(
+        "data", "law_data",
+        "How does the best λ move with the number of training examples, epochs held fixed?",
+        _exponents("train_size"), by_exponent, "train_size",
+        "If you double the data at the same number of epochs",
+        {
+            "images: 2,000, 5,000 and 12,000 in 30, 25 and 17 epochs": (
+                Rows("figure2_cpu_2000"),
+                Rows("factorial_cifar"),
+                Rows("pilot", {"model.init": "fan_out"}),
+            )
+        },
+    ),
+    Law(
+        "epochs", "law_epochs",
+        "How does the best λ move with the number of epochs, data held fixed?",
+        _exponents("epochs"), by_exponent, "epochs",
+        "If you train twice as many epochs on the same data",
+        {
+            "figureS3_cpu: 30 and 120 epochs": (Rows("figureS3_cpu", {"epochs": (30.0, 120.0)}),),
+            "the paper's cells: 25, 100 and 400 epochs": (
+                Rows("paper", {"figure": "figureS3", "task": "cifar10"}),
+            ),
+        },
+    ),
+    Law(
+        "batch", "law_batch",
+        "How does the best λ move with the batch size, epochs held fixed and lr tuned anew?",
+        _exponents("batch_size"), by_exponent, "batch_size",
+        "If you double the batch at the same number of epochs and tune lr anew",
+    ),
+    Law(
+        "width", "law_width",
+        "How do the best λ and the best learning rate move with the width of a transformer?",
+        [
+            *_exponents("model.width"),
+            Claim("at one λ the best lr stays as the width doubles", "doublings of the best lr",
+                  "adamw", "shift", -0.5, 0.5, exact=0.0, opposite=-1.0,
+                  source="Wortsman et al., arXiv 2309.14322"),
+        ],
+        by_width, "model.width",
+        "If you double the width and halve the learning rate",
+    ),
+    Law(
+        "schedule", "law_schedule",
+        "Should decay follow the schedule η, its square, or nothing, at equal total shrink?",
+        [
+            Claim("decay ~ η² is better than ~ η", "best error, minus that of decay ~ η, points",
+                  "adamw", "best_difference", high=0.0,
+                  source="Defazio, arXiv 2506.02285; Chou, 2512.08217"),
+            Claim("decay without a schedule is worse than ~ η",
+                  "best error, minus that of decay ~ η, points", "adamw", "best_difference",
+                  low=0.0, source="the paper, Algorithm 2"),
+            Claim("under decay ~ η gradients grow late", GROWTH, "adamw", "growth", low=0.5,
+                  opposite=0.0, source="Defazio, arXiv 2506.02285"),
+            Claim("under decay ~ η² they do not", GROWTH, "adamw", "growth", high=0.5, exact=0.0,
+                  opposite=1.0, source="Defazio, arXiv 2506.02285"),
+        ],
+        by_schedule,
+        use="`optim.decay_power=2` is all that AdamC needs here; torch's AdamW cannot do it.",
+    ),
+    Law(
+        "cautious", "law_cautious",
+        "Does it help to decay only the weights that the update does not lengthen?",
+        [
+            Claim("cautious decay lowers the best test loss", "reduction of the best test loss, %",
+                  "adamw", "gain", low=0.0, source="Chen et al., arXiv 2510.12402"),
+            Claim("AdamW's best λ stays the best", "doublings of the best λ", "adamw", "shift",
+                  -0.5, 0.5, exact=0.0, opposite=1.0, source="Chen et al., arXiv 2510.12402"),
+        ],
+        by_pairs,
+        use="If both hold, `optim.cautious=true` at the usual λ is a gain without tuning.",
+    ),
+    Law(
+        "repeat", "law_repeat",
+        "How does the best λ move with passes over a text?",
+        [
+            Claim("λ* ~ epochs^0: averaging time in epochs stays", EXPONENT, "adamw", "exponent",
+                  -STILL, STILL, exact=0.0, opposite=1.0, source=AVERAGING.source),
+            Claim("λ* grows as data repeat", EXPONENT, "adamw", "exponent", low=STILL,
+                  opposite=0.0, source="Kim et al., arXiv 2509.14786: 30 times the usual decay"),
+        ],
+        by_exponent, "epochs",
+        "If you read the same text twice as often",
+    ),
+    Law(
+        "rotation", "law_rotation",
+        "Does a step of AdamW turn weights by √(2λ(1-β₁)/(1+β₁)) once their norm has settled?",
+        [
+            Claim("weights turn at equilibrium's rate", ANGLE, "adamw", "rotation", 0.8, 1.2,
+                  exact=1.0, opposite=0.5, source="Kosson et al., arXiv 2305.17212"),
+        ],
+        by_rotation,
+        use="If it holds, λ alone sets how far a layer turns in a step, and the learning rate only "
+            "how soon it does.",
+    ),
+    Law(
+        "delay", "grokking",
+        "How long does a network that has fitted its training set take to generalize?",
+        [replace(one, source="arXiv 2605.18845, up to constants 2603.13331")
+         for one in delay.CLAIMS],
+        by_delay,
+        use="If both hold, twice the λ halves the wait, and at equal λ the learning rate does not "
+            "matter.",
+    ),
+)  # fmt: skip
+
+
+def table(found: Mapping[str, Sequence[Ruling]]) -> pd.DataFrame:
+    """Return rulings by the name of their law as laws.csv has them."""
+    return pd.DataFrame(
+        {"law": name, "claim": one.claim.text, "source": one.claim.source, "rows": one.task}
+        | {"number": one.claim.number, "claimed": one.claim.range, "exact": one.claim.exact}
+        | {"verdict": one.verdict, "power": one.power, "against": one.against}
+        | (one.found.row() if one.found else {})
+        for name, own in found.items()
+        for one in own
+    )
+
+
+def read(rows: pd.DataFrame) -> dict[str, list[Ruling]]:
+    """Return the rulings that a table holds, by the name of their law; all laws are there."""
+    found: dict[str, list[Ruling]] = {law.name: [] for law in LAWS}
+    claims = {(law.name, claim.text): claim for law in LAWS for claim in law.claims}
+    for row in rows.to_dict("records"):
+        claim = claims.get((row["law"], row["claim"]))
+        if claim is not None:
+            right, wrong = (math.nan if row[name] == "" else float(row[name]) for name in ODDS)
+            ruling = Ruling(claim, from_row(row), str(row["rows"]), power=right, against=wrong)
+            found[str(row["law"])].append(ruling)
+    return found

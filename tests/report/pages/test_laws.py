@@ -1,0 +1,65 @@
+"""docs/laws.md is what the code makes of the committed table of rulings."""
+
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from experiments.report.data.text import csv, read_csv
+from experiments.report.pages import laws, transfer
+from experiments.report.statistics.estimate import Estimate
+from experiments.report.statistics.laws import LAWS, ruled, table
+from experiments.sweep import grid
+
+ROOT = Path(__file__).parents[3]
+COSTS = {law.preset: grid.cost(law.preset) for law in LAWS}
+
+
+def test_the_committed_page_is_made_from_the_committed_table():
+    rows = read_csv(ROOT / "results" / "laws" / "laws.csv")
+    assert (ROOT / "docs" / "laws.md").read_text() == laws.page(rows, COSTS)
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.preset)
+def test_each_law_says_what_its_sweep_costs_and_how_to_run_it(law):
+    assert "core-" in COSTS[law.preset]
+    head = (ROOT / "configs" / "experiment" / f"{law.preset}.yaml").read_text()
+    assert f"#   python train.py -m experiment={law.preset}\n" in head
+
+
+def rows(name, value, low, high, rows="law_data"):
+    law = next(law for law in LAWS if law.name == name)
+    found = [ruled(claim, Estimate(value, low, high, 9), rows) for claim in law.claims]
+    return read_csv(StringIO(csv(table({name: found}))))
+
+
+def test_the_page_says_which_rule_is_excluded_and_what_a_person_does():
+    page = laws.page(rows("data", -0.9, -1.1, -0.8), COSTS)
+    assert "agrees: “averaging time in epochs stays”; excluded: “normalized decay stays”" in page
+    said = "multiply λ by 0.5 by “averaging time in epochs stays”, 0.71 by “normalized decay stays”"
+    assert (
+        f"**If you double the data at the same number of epochs, {said}; 0.54 [0.47, 0.57]" in page
+    )
+    assert "| `python train.py -m experiment=law_data` |" not in page
+    assert "| `python train.py -m experiment=law_batch` |" in page
+
+
+def test_rows_of_other_experiments_do_not_count_as_the_laws_own_sweep():
+    page = laws.page(rows("data", -0.9, -1.1, -0.8, rows="images"), COSTS)
+    assert "| `python train.py -m experiment=law_data` |" in page
+
+
+def test_the_calculator_prints_every_convention():
+    known = {"lr": 1e-3, "wd": 0.25, "convention": "lr_coupled", "train_size": 1000}
+    text = transfer.said(rows("data", -1.0, -1.1, -0.9), known, {"train_size": 2000})
+    lines = text.splitlines()
+    assert lines[0].split("  ")[-1] == "w at lr 1e-3: torch, optax, timm"
+    assert lines[1].split() == ["averaging", "time", "in", "epochs", "stays", "1.25e-4", "0.125"]
+    assert "our rows  " in text
+    assert "1.25e-4 [1.17e-4, 1.34e-4]" in text
+
+
+def test_a_decay_that_cannot_be_is_said():
+    known = {"lr": 1.0, "wd": 0.5, "convention": "decoupled", "batch_size": 1}
+    text = transfer.said(rows("data", -1.0, -1.1, -0.9), known, {"batch_size": 8})
+    assert "λ must be below 1, so 'averaging time in epochs stays' has no answer" in text

@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from experiments.models import DrawsNumbers
-from experiments.seeding import stream
+from experiments.run.batches import Batches
+from experiments.seeding import Draws, stream
 from experiments.tasks import Examples, Task
 
 #: Steps between two checks that the loss is still a number; each waits once for a GPU.
@@ -82,8 +83,7 @@ class Trainer:
     """Everything that moves during a run, and how to move it by one step.
 
     Attributes:
-        model: The network, on the device. One that :class:`DrawsNumbers` gets a generator of its
-            own for each step.
+        model: The network, on the device.
         task: The examples, on the device.
         optimizer: Holds alpha in ``initial_lr`` of each group, as LambdaLR would leave it.
         eta: The schedule multiplier, a function of the step (0-based).
@@ -111,16 +111,20 @@ class Trainer:
     step: int = 0
     _recent: Tensor = field(init=False)  # losses since the last check
     _loss_sum: Tensor = field(init=False)  # of the batches since the last evaluation
-    _order: tuple[int, Tensor] = field(init=False, default=(-1, torch.empty(0)))
+    _count: Tensor = field(init=False)  # steps done, (1,), as the device counts them
 
     def __post_init__(self) -> None:
         self._device = self.task.test.labels.device
+        self._count = torch.zeros(1, dtype=torch.int64, device=self._device)
         self._recent = torch.zeros(CHECK_EVERY, device=self._device)
         self._loss_sum = torch.zeros((), device=self._device)
         self._scale = torch.tensor(self.loss_scale, device=self._device)
         for group in self.optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
         self._base_decay = [group["weight_decay"] for group in self.optimizer.param_groups]
+        self.batches = Batches(
+            self.task, self.model, self.budget.batch_size, self.budget.steps_per_epoch, self.seed
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a checkpoint must hold; random numbers follow from the step."""
@@ -135,6 +139,7 @@ class Trainer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.step = state["step"]
+        self._count.fill_(self.step)
         self.model.load_state_dict(state["model"])
         groups = self.optimizer.param_groups
         for saved, group in zip(state["optimizer"]["param_groups"], groups, strict=True):
@@ -178,38 +183,30 @@ class Trainer:
                 self._check_losses()
             yield self.step
 
-    def batch(self, step: int) -> Examples:
-        """Return the prepared training batch of a step: a function of the seed and the step."""
-        train = self.task.train
-        if isinstance(train, Examples):
-            batch = train[self._places(step)]
-        else:
-            batch = train.sample(self.budget.batch_size, stream(self.seed, "batches", step))
-        inputs = self.task.prepare(batch.inputs)
-        if self.task.augment is not None:
-            inputs = self.task.augment(inputs, stream(self.seed, "augmentation", step))
-        return Examples(inputs, batch.labels)
-
-    def _places(self, step: int) -> Tensor:
-        """Return where a batch lies: every epoch sees all examples in an order of its own."""
-        epoch, place = divmod(step, self.budget.steps_per_epoch)
-        if self._order[0] != epoch:
-            order = torch.randperm(
-                len(self.task.train), generator=stream(self.seed, "batches", epoch)
-            )
-            self._order = (epoch, order.to(self._device))
-        size = self.budget.batch_size
-        return self._order[1][place * size : (place + 1) * size]
-
     def train_step(self) -> None:
         """Take one step, without waiting for the device."""
+        self.prepare()
+        batch, drawn = self.batches.read(self._count, self.batches.size(self.step))
+        self.update(batch, drawn)
+        self.step += 1
+
+    def prepare(self) -> None:
+        """Do what the host has to do before a step."""
+        self.batches.fill(self.step)
         eta, scale = self.eta(self.step), self.weight_decay_scale(self.step)
         for group, base in zip(self.optimizer.param_groups, self._base_decay, strict=True):
             group["lr"] = group["initial_lr"] * eta
             group["weight_decay"] = base * scale
-        batch = self.batch(self.step)
         if isinstance(self.model, DrawsNumbers) and self.model.draws_numbers:
-            self.model.generator = stream(self.seed, "network", self.step)
+            seed = stream(self.seed, "network", self.step).initial_seed()
+            if self.model.generator is None:
+                self.model.generator = torch.Generator(self._device)
+            self.model.generator.manual_seed(seed)
+
+    def update(self, batch: Examples, drawn: Draws) -> None:
+        """Make a step of a batch and what the network draws: a function of tensors alone."""
+        if isinstance(self.model, DrawsNumbers):
+            self.model.drawn = drawn
         with self.autocast():
             logits = (self.forward or self.model)(batch.inputs)
         loss = F.cross_entropy(logits.float().flatten(0, -2), batch.labels.flatten())
@@ -220,9 +217,9 @@ class Trainer:
         self.optimizer.step()
         if self.observer is not None:
             self.observer.after_step(self.step)
-        self._recent[self.step % CHECK_EVERY] = loss.detach()
+        self._recent.index_copy_(0, self._count % CHECK_EVERY, loss.detach()[None])
         self._loss_sum += loss.detach()
-        self.step += 1
+        self._count += 1
 
     def _check_losses(self) -> None:
         """Raise if a loss since the last check is no longer a number."""

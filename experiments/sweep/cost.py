@@ -125,7 +125,7 @@ def _task(config: RunConfig) -> Task:
 
 def count(trainer: Trainer) -> Operations:
     """Count the operations of a network that has not trained yet, without computing them."""
-    inputs = trainer.batch(0).inputs.to("meta")
+    inputs = trainer.batches.at(0).inputs.to("meta")
     model = copy.deepcopy(trainer.model).to("meta")
     with FlopCounterMode(display=False) as training:
         model.train()(inputs).sum().backward()

@@ -50,12 +50,12 @@ def by_hand():
     config = build_config(*WORDS)
     task = build.build_task(config)
     model = build.build_model(config, task)
-    batches = make_trainer(config)
+    batches = make_trainer(config).batches
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.02, weight_decay=0.5, betas=(0.9, 0.98))
     points, losses = [], []
     for step in range(STEPS):
         optimizer.param_groups[0]["lr"] = 0.02 * eta(step)
-        batch = batches.batch(step)
+        batch = batches.at(step)
         loss = F.cross_entropy(model(batch.inputs), batch.labels)
         optimizer.zero_grad()
         loss.backward()

@@ -38,7 +38,7 @@ class Bar(Protocol):
 
 
 class SharedBar:
-    """The bar of a run in a sweep: it leaves the steps where another process looks.
+    """The bar of a run in a sweep: it writes the steps done to memory that another process reads.
 
     Args:
         steps: Memory that processes share: the steps done, of every cell of the sweep.

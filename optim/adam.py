@@ -37,6 +37,12 @@ class Adam(PaperOptimizer):
         \theta_t  &= \theta_{t-1} - \eta_t \bigl( \alpha \hat m_t / (\sqrt{\hat v_t} + \epsilon)
                      \;[+ \lambda \theta_{t-1}]_{\text{AdamW}} \bigr)
 
+    Two variants of the decay term of AdamW are not the paper's. ``decay_power`` :math:`p` makes it
+    :math:`\eta_t^p \lambda \theta_{t-1}`, and ``cautious`` multiplies it by
+    :math:`\mathbb{I}(u_t \theta_{t-1} \ge 0)`, where :math:`u_t` is the update
+    :math:`\alpha \hat m_t / (\sqrt{\hat v_t} + \epsilon)` that is subtracted: a weight that the
+    update lengthens does not decay.
+
     Here :math:`t` counts the steps in which a tensor had a gradient, as in torch. AdamW differs
     from ``torch.optim.AdamW(weight_decay=w)``, which removes :math:`\eta_t \alpha w` of a weight:
     the two agree for :math:`w = \lambda / \alpha`.
@@ -54,6 +60,11 @@ class Adam(PaperOptimizer):
         max_lr: :math:`\alpha`, the highest learning rate that the schedule reaches, where it does
             not start there: at ``lr == max_lr`` AdamW removes ``weight_decay``, below it less, and
             above it refuses to step. ``OneCycleLR`` sets it by itself.
+        decay_power: :math:`p \ge 0`, for AdamW only. 1 is the paper's; 2 that of AdamC, which
+            scales the decay of layers with a norm behind them (Defazio, 2025); 0 leaves the decay
+            out of the schedule, but for steps at a rate of 0, which move nothing.
+        cautious: Whether only those weights decay that the update does not lengthen, for AdamW only
+            (Chen et al., 2025). ``weight_decay`` is then the most that a weight loses.
         fused: True for torch's fused kernel, False for a few passes over lists of tensors, None
             for the kernel wherever it applies. Both compute the recurrence above and differ in
             rounding only. ``torch.compile`` takes the lists and fuses them itself.
@@ -63,11 +74,12 @@ class Adam(PaperOptimizer):
 
     Raises:
         ValueError: A hyperparameter of some group is out of range, on construction, loading or at a
-            step; ``lr`` is above ``max_lr``; a state dict is not of this class (see
-            :func:`~optim.from_torch`); or, at a step, ``fused=True`` meets tensors that the kernel
-            cannot take.
+            step, or is not for this class; ``lr`` is above ``max_lr``; a state dict is not of this
+            class (see :func:`~optim.from_torch`); or, at a step, ``fused=True`` meets tensors or
+            a decay that the kernel cannot take.
 
-    Source: https://arxiv.org/abs/1711.05101v3, Algorithm 2.
+    Source: https://arxiv.org/abs/1711.05101v3, Algorithm 2; ``decay_power=2``:
+    https://arxiv.org/abs/2506.02285; ``cautious``: https://arxiv.org/abs/2510.12402, Algorithm 1.
 
     Example:
         The first step of Adam is alpha long, whatever the gradient; AdamW also removes 1 %.
@@ -80,6 +92,19 @@ class Adam(PaperOptimizer):
         >>> optimizer.step()
         >>> theta.detach()
         tensor([ 0.8900, -2.0800])
+
+        The second weight was moved away from 0, so a cautious decay spares it. With a power of 2,
+        a step at half of ``max_lr`` removes a quarter of ``weight_decay``.
+
+        >>> def after_one_step(**options):
+        ...     theta = torch.tensor([1.0, -2.0], requires_grad=True)
+        ...     theta.grad = torch.tensor([3.0, 500.0])
+        ...     AdamW([theta], weight_decay=0.01, **options).step()
+        ...     return theta.detach()
+        >>> after_one_step(lr=0.1, cautious=True)
+        tensor([ 0.8900, -2.1000])
+        >>> after_one_step(lr=0.05, max_lr=0.1, decay_power=2)
+        tensor([ 0.9475, -2.0450])
     """
 
     moments = ("m", "v")
@@ -95,6 +120,8 @@ class Adam(PaperOptimizer):
         weight_decay: float = 0.0,
         *,
         max_lr: float | None = None,
+        decay_power: float = 1.0,
+        cautious: bool = False,
         fused: bool | None = None,
         capturable: bool = False,
     ):
@@ -105,6 +132,8 @@ class Adam(PaperOptimizer):
             eps=eps,
             weight_decay=weight_decay,
             max_lr=max_lr,
+            decay_power=decay_power,
+            cautious=cautious,
             fused=fused,
             capturable=capturable,
         )
@@ -134,6 +163,9 @@ class Adam(PaperOptimizer):
     ) -> None:
         m, v = [entry["m"] for entry in state], [entry["v"] for entry in state]
         if self._fuses(group, theta, grad, m, v):
+            if group["decay_power"] != 1:  # the kernel decays by a multiple of lr
+                self.decay_(theta, m, group, eta)
+                group = group | {"weight_decay": 0.0}
             steps = [entry["step"] for entry in state]
             self._fused_step(theta, grad, m, v, steps, group, lr)
             return
@@ -169,8 +201,7 @@ class Adam(PaperOptimizer):
         root = correction2.sqrt() if isinstance(correction2, Tensor) else sqrt(correction2)
         denominator = torch._foreach_sqrt(v)
         torch._foreach_add_(denominator, fitted(root * group["eps"], v[0]))
-        if decay and self.decoupled:
-            add_scaled_(theta, theta, -eta * decay)  # line 12, decay
+        self.decay_(theta, m, group, eta)  # line 12, decay
         size = lr * root / correction1  # lr is eta * alpha
         if isinstance(size, Tensor):
             add_scaled_(theta, list(torch._foreach_div(m, denominator)), -size)  # line 12, step
@@ -223,9 +254,10 @@ class Adam(PaperOptimizer):
     ) -> bool:
         if group["fused"] is False or torch.compiler.is_compiling():  # which fuses the lists itself
             return False
-        if group["weight_decay"] and cls.l2_in != Adam.l2_in:
+        if group["weight_decay"] and (cls.l2_in != Adam.l2_in or group["cautious"]):
             if group["fused"]:
-                raise ValueError(f"fused=True cannot take the weight decay of {cls.__name__}")
+                kind = "a cautious weight decay" if group["cautious"] else "the weight decay"
+                raise ValueError(f"fused=True cannot take {kind} of {cls.__name__}")
             return False
         # The kernel walks the four memories side by side, so they must be laid out alike. As m
         # has no gaps, equal strides also rule out a weight that is a slice of a larger tensor.

@@ -22,6 +22,8 @@ ROUNDING = 1e-4
 TORCH_KEYS = {"foreach", "maximize"}
 #: What torch and others call the moments that are ``m`` and ``v`` here.
 FOREIGN_MOMENTS = {"exp_avg", "exp_avg_sq", "momentum_buffer"}
+#: Keys that came when state dicts and pickles had been written already, at what they were then.
+ADDED_LATER: Group = {"max_lr": None, "capturable": False, "decay_power": 1.0, "cautious": False}
 
 
 def check_range(key: str, value: Any, low: float, high: float, *, open_low: bool = False) -> float:
@@ -113,6 +115,25 @@ def add_scaled_(to: list[Tensor], what: list[Tensor], scale: Number) -> None:
         torch._foreach_add_(to, torch._foreach_mul(what, fitted(scale, what[0])))
 
 
+def decay_multiplier(eta: Number, power: float) -> Any:
+    r"""Return :math:`\eta_t^p`, the factor on decay; 0 for 0 also if the power is 0.
+
+    Thus a step at a rate of 0 moves nothing. Torch takes one before it loads a distributed
+    checkpoint.
+    """
+    return eta**power * (eta > 0)
+
+
+def aligned(theta: list[Tensor], m: list[Tensor]) -> list[Tensor]:
+    """Return the weights, those against whose sign ``m`` points replaced by 0."""
+    # Signs, because a product of two small numbers may round to 0. 1 + their product is 0, 1 or 2.
+    mask = torch._foreach_mul(torch._foreach_sign(theta), torch._foreach_sign(m))
+    torch._foreach_add_(mask, 1)
+    torch._foreach_clamp_max_(mask, 1)
+    torch._foreach_mul_(mask, theta)
+    return list(mask)
+
+
 def fitted(scale: Number, like: Tensor) -> Any:
     """Return ``scale`` as lists of tensors take it, in the type of ``like`` if that is exact."""
     if isinstance(scale, float):
@@ -139,9 +160,11 @@ def own_group(
     """
     name = type(optimizer).__name__
     flags = {
-        key: value for key, value in defaults.items() if value is None or isinstance(value, bool)
+        key: value
+        for key, value in defaults.items()
+        if value is None or isinstance(value, bool) or key in ADDED_LATER
     }
-    missing = sorted(defaults.keys() - flags.keys() - group.keys() - {"max_lr"})
+    missing = sorted(defaults.keys() - flags.keys() - group.keys())
     if missing:
         raise ValueError(f"not a state dict of {name}: its groups have no {', '.join(missing)}")
     if marked and "decoupled" not in group:
@@ -182,7 +205,7 @@ class PaperOptimizer(Optimizer):
             ValueError: It was written by another optimizer, or has a value or a shape that this one
                 cannot have. Nothing has changed then.
         """
-        defaults = {"max_lr": None, "capturable": False} | (state.get("defaults") or self.defaults)
+        defaults = ADDED_LATER | (state.get("defaults") or self.defaults)
         for group in state["param_groups"]:
             # The first versions wrote no mark, but always where the schedule starts.
             marked = "initial_lr" not in group or bool(TORCH_KEYS & group.keys())
@@ -214,9 +237,17 @@ class PaperOptimizer(Optimizer):
 
     def checked(self, group: Group) -> Group:
         """Return the group's hyperparameters, each within its range; extended by subclasses."""
-        if not isinstance(group["capturable"], bool):
-            raise ValueError(f"capturable must be True or False, got {group['capturable']!r}")
-        return with_tensors(checked_rates(group, decoupled=self.decoupled), group)
+        for flag in ("capturable", "cautious"):
+            if not isinstance(group[flag], bool):
+                raise ValueError(f"{flag} must be True or False, got {group[flag]!r}")
+        power = check_range("decay_power", group["decay_power"], 0, inf)
+        if not self.decoupled and (power != 1 or group["cautious"]):
+            raise ValueError(
+                f"decay_power={power:g} and cautious={group['cautious']} are for decoupled decay; "
+                f"that of {type(self).__name__} is L2's and takes decay_power=1, cautious=False"
+            )
+        rates = checked_rates(group, decoupled=self.decoupled) | {"decay_power": power}
+        return with_tensors(rates, group)
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -308,3 +339,18 @@ class PaperOptimizer(Optimizer):
     ) -> None:
         """Take one step on tensors of one device, dtype and age in place, leaving ``grad``."""
         raise NotImplementedError
+
+    def decay_(self, theta: list[Tensor], m: list[Tensor], group: Group, eta: Number) -> None:
+        r"""Take the decoupled decay of a step from the old weights; L2's is not taken here.
+
+        Args:
+            theta: The weights before the step.
+            m: The first moment after it, whose signs are those of the update :math:`u_t`.
+            group: Their parameter group.
+            eta: :math:`\eta_t`.
+        """
+        decay = group["weight_decay"]
+        if not decay or not self.decoupled:
+            return
+        lost = aligned(theta, m) if group["cautious"] else theta
+        add_scaled_(theta, lost, -decay_multiplier(eta, group["decay_power"]) * decay)

@@ -23,6 +23,10 @@ class SGD(PaperOptimizer):
     weight by :math:`\alpha \lambda / (1 - \beta_1)` a step where SGDW shrinks it by
     :math:`\lambda`.
 
+    ``decay_power`` :math:`p` and ``cautious`` make the decay of SGDW
+    :math:`\eta_t^p \lambda \theta_{t-1}` and multiply it by
+    :math:`\mathbb{I}(m_t \theta_{t-1} \ge 0)`, as in :class:`~optim.Adam`.
+
     Args:
         params: Tensors of any shape (``m`` has the same), or dicts of parameter groups.
         lr: :math:`\eta_t \alpha`, a number or a tensor of no dimension. What it is here is
@@ -31,13 +35,17 @@ class SGD(PaperOptimizer):
         weight_decay: :math:`\lambda \ge 0`. For SGDW it is below 1: the share of each weight that
             one step at :math:`\eta_t = 1` removes, whatever the learning rate.
         max_lr: :math:`\alpha` where the schedule does not start there, as in :class:`~optim.Adam`.
+        decay_power: :math:`p \ge 0`, for SGDW only; 1 is the paper's.
+        cautious: Whether only those weights decay that the update does not lengthen, for SGDW only.
         capturable: As in :class:`~optim.Adam`.
 
     Raises:
         ValueError: A hyperparameter of some group is out of range, on construction, loading or at a
-            step; ``lr`` is above ``max_lr``; or a state dict is not of this class.
+            step, or is not for this class; ``lr`` is above ``max_lr``; or a state dict is not of
+            this class.
 
-    Source: https://arxiv.org/abs/1711.05101v3, Algorithm 1.
+    Source: https://arxiv.org/abs/1711.05101v3, Algorithm 1; ``cautious``:
+    https://arxiv.org/abs/2510.12402, Algorithm 1.
 
     Example:
         With a zero gradient only the decay is left: two weights lose 1 % each.
@@ -50,6 +58,15 @@ class SGD(PaperOptimizer):
         >>> optimizer.step()
         >>> theta.detach()
         tensor([ 0.9900, -1.9800])
+
+        A cautious decay spares the weight that the step lengthens, here the second.
+
+        >>> theta = torch.tensor([1.0, -2.0], requires_grad=True)
+        >>> optimizer = SGDW([theta], lr=0.05, weight_decay=0.01, cautious=True)
+        >>> theta.grad = torch.ones(2)
+        >>> optimizer.step()
+        >>> theta.detach()
+        tensor([ 0.9400, -2.0500])
     """
 
     moments = ("m",)
@@ -62,6 +79,8 @@ class SGD(PaperOptimizer):
         weight_decay: float = 0.0,
         *,
         max_lr: float | None = None,
+        decay_power: float = 1.0,
+        cautious: bool = False,
         capturable: bool = False,
     ):
         super().__init__(
@@ -70,6 +89,8 @@ class SGD(PaperOptimizer):
             momentum=momentum,
             weight_decay=weight_decay,
             max_lr=max_lr,
+            decay_power=decay_power,
+            cautious=cautious,
             capturable=capturable,
         )
 
@@ -92,8 +113,7 @@ class SGD(PaperOptimizer):
         add_scaled_(m, grad, lr)  # line 8
         if decay and not self.decoupled:
             add_scaled_(m, theta, lr * decay)  # line 6, without a copy of grad
-        if decay and self.decoupled:
-            add_scaled_(theta, theta, -eta * decay)  # line 9, decay
+        self.decay_(theta, m, group, eta)  # line 9, decay
         torch._foreach_sub_(theta, m)  # line 9, step
 
 

@@ -66,6 +66,15 @@ def test_every_page_of_the_docs_can_be_reached_from_the_readme():
     assert not set(ROOT.glob("docs/*.md")) - reached
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_module_that_a_page_names_exists(page):
+    text = page.read_text()
+    dotted = re.findall(r"python -m ((?:experiments|benchmarks)[\w.]*)", text)
+    paths = [ROOT / module.replace(".", "/") for module in dotted]
+    paths += [ROOT / path for path in re.findall(r"`((?:experiments|optim)/[\w/.]*)`", text)]
+    assert not [p for p in paths if not p.exists() and not p.with_suffix(".py").exists()]
+
+
 @pytest.mark.parametrize("page", WRITTEN, ids=name)
 def test_every_preset_and_entry_in_a_command_exists(page):
     commands = re.findall(r"python (?:train|analyze)\.py [^`#\n]*", page.read_text())

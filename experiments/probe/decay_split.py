@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from experiments.errors import UserError
 from optim import SGD, SGDW, Adam, AdamL2M, AdamL2V, AdamPreconditioned, AdamW
+from optim.base import aligned, decay_multiplier
 
 Group = dict[str, Any]
 State = dict[str, Any]
@@ -53,10 +54,16 @@ class Rule:
 
 
 class Decoupled(Rule):
-    r"""AdamW and SGDW: :math:`\eta_t \lambda` of every weight."""
+    r"""AdamW and SGDW: :math:`\eta_t^p \lambda` of every weight, or of those that are aligned."""
+
+    def part(self, memory, theta, state, group):
+        if group["cautious"]:
+            (theta,) = aligned([theta], [state["m"]])
+        return super().part(memory, theta, state, group)
 
     def nominal(self, group):
-        return group["lr"] / group["max_lr"] * group["weight_decay"]
+        eta = group["lr"] / group["max_lr"]
+        return decay_multiplier(eta, group["decay_power"]) * group["weight_decay"]
 
 
 class TimesRate(Rule):

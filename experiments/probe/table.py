@@ -19,8 +19,9 @@ COLUMNS: dict[str, str] = {
     "layer": "name of the parameter tensor",
     "size": "its weights",
     "eta": "eta_t of this step",
-    "nominal": "r by the formula: eta_t lambda (decoupled); lr_t wd (torch_adamw, and Adam + L2 "
-    "where root v is 1); lr_t wd / (1 - beta1) (SGD + L2 in the long run)",
+    "nominal": "r by the formula: eta_t^p lambda (decoupled; p = 1 but for decay_power); lr_t wd "
+    "(torch_adamw, and Adam + L2 where root v is 1); lr_t wd / (1 - beta1) (SGD + L2 in the "
+    "long run)",
     "shrink": "r of the whole layer: that of its weights, averaged by their squares",
     "weight_norm": "Euclidean norm before the step",
     "gradient_norm": "of the gradient of the (scaled) loss, without the L2 term",

@@ -26,6 +26,7 @@ from experiments.seeding import seeded
 from experiments.tasks import Task
 from experiments.tracking.mirror import NoTracker, WandbTracker
 from optim import normalized_weight_decay, parameter_groups
+from optim.base import decay_multiplier
 from optim.schedule import Schedule
 
 
@@ -63,7 +64,7 @@ def rehearse(config: RunConfig) -> str | None:
     _check_probe(config.optim, config.probe)
     _check_tracker(config.tracker)
     normalizer = _normalizer(budget, len(task.train), schedule)
-    doubts = [lint(config, eta_sum(schedule, scale), normalizer)]
+    doubts = [lint(config, eta_sum(schedule, scale, decay_power(config.optim)), normalizer)]
     if "t_0" in config.schedule:
         doubts.append(cut_restart(schedule, budget.steps_per_epoch))
     return "; ".join(filter(None, doubts)) or None
@@ -237,10 +238,17 @@ class PerRestart:
         return math.sqrt(self.schedule.period(0) / self.schedule.period(step))
 
 
+def decay_power(optim: Entry) -> float:
+    """Return the power of eta_t with which an optimizer decays."""
+    return float(optim.get("decay_power", 1))
+
+
 @lru_cache(maxsize=64)
-def eta_sum(schedule: Schedule, scale: Callable[[int], float]) -> float:
-    """Return the sum over the budget of eta_t, each times the factor of the decay."""
-    return add_up(scale(step) * schedule(step) for step in range(schedule.steps))
+def eta_sum(schedule: Schedule, scale: Callable[[int], float], power: float) -> float:
+    """Return the sum over the budget of eta_t^power, each times the factor of the decay."""
+    return add_up(
+        scale(step) * decay_multiplier(schedule(step), power) for step in range(schedule.steps)
+    )
 
 
 def _normalizer(budget: Budget, train_size: int, schedule: Schedule) -> float:

@@ -102,14 +102,16 @@ def _train(
         "steps": budget.steps,
         "train_size": len(task.train),
         "data": task.data,
-        "eta_sum": build.eta_sum(trainer.eta, trainer.weight_decay_scale),
+        "eta_sum": build.eta_sum(
+            trainer.eta, trainer.weight_decay_scale, build.decay_power(config.optim)
+        ),
     }
     if trainer.observer is not None:
         row["probe"] = config.probe.name
     tracker = build.build_tracker(config, run_id, files.path)
     own = progress_bar(budget.steps, "step", disable=bar is not None or not config.progress)
     with logging_redirect_tqdm(), own:
-        watched = "none" if trainer.observer is None else json.dumps(config.plain()["probe"])
+        watched = "none" if trainer.observer is None else json.dumps(config.probe.plain())
         conditions = {"data": task.fingerprint, "precision": precision, "probe": watched}
         recorder = Recorder(
             files, bar or own, config.checkpoint_every, conditions, started,

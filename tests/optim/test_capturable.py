@@ -5,11 +5,11 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR
 
 from optim import SGDW, AdamPreconditioned, AdamW, RMSpropW, decoupled, schedule
-from tests.optim.trajectories import PAPER
+from tests.optim.trajectories import PAPER, VARIANTS
 
 AdamaxW = decoupled(torch.optim.Adamax)
 ETA = schedule.cosine(12, warmup_steps=3)
-papers = pytest.mark.parametrize(("optimizer_class", "options"), PAPER)
+papers = pytest.mark.parametrize(("optimizer_class", "options"), [*PAPER, *VARIANTS])
 
 
 def parameters(dtype=torch.float64, device="cpu"):

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch.optim.lr_scheduler import LambdaLR
 
 from optim import SGD, SGDW, Adam, AdamW
-from tests.optim.trajectories import DECOUPLED, PAPER, assert_same, noise, trajectory
+from tests.optim.trajectories import DECOUPLED, PAPER, VARIANTS, assert_same, noise, trajectory
 
-all_of_them = pytest.mark.parametrize(("optimizer_class", "options"), PAPER)
+all_of_them = pytest.mark.parametrize(("optimizer_class", "options"), [*PAPER, *VARIANTS])
 decoupled_ones = pytest.mark.parametrize(("optimizer_class", "options"), DECOUPLED)
 few = settings(max_examples=20, deadline=None)
 etas = st.lists(st.floats(0, 1), min_size=1, max_size=6)

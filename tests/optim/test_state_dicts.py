@@ -18,11 +18,11 @@ from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 
 from optim import SGD, SGDW, AdagradW, Adam, AdamL2M, AdamW, NAdamW, RMSpropW, decoupled, from_torch
 from tests.optim.test_decoupled import READY
-from tests.optim.trajectories import PAPER
+from tests.optim.trajectories import PAPER, VARIANTS
 
-EVERY = [*PAPER, *((cls, {}) for cls, _ in READY)]
+EVERY = [*PAPER, *VARIANTS, *((cls, {}) for cls, _ in READY)]
 all_of_them = pytest.mark.parametrize(("optimizer_class", "options"), EVERY)
-papers = pytest.mark.parametrize(("optimizer_class", "options"), PAPER)
+papers = pytest.mark.parametrize(("optimizer_class", "options"), [*PAPER, *VARIANTS])
 
 
 def weights(dtype=torch.float64):
@@ -281,7 +281,7 @@ def test_a_state_dict_of_the_first_version_loads(optimizer_class, options):
     params, optimizer = stepped(optimizer_class, **options)
     old = copy.deepcopy(optimizer.state_dict())
     for group in old["param_groups"]:
-        for key in ("max_lr", "capturable", "decoupled"):
+        for key in ("max_lr", "capturable", "decoupled", "decay_power", "cautious"):
             del group[key]
         group["initial_lr"] = 0.1
         group["lr"] = 0.05

@@ -18,6 +18,13 @@ PAPER = [
     (AdamL2V, {}),
     (AdamPreconditioned, {}),
 ]
+# Decay that is not the paper's: another power of eta, or on some weights only.
+VARIANTS = [
+    (SGDW, {"decay_power": 2.0, "cautious": True}),
+    (AdamW, {"decay_power": 0.0, "fused": False}),
+    (AdamW, {"decay_power": 2.0, "fused": True}),
+    (AdamW, {"cautious": True}),
+]
 DECOUPLED = [(cls, options) for cls, options in PAPER if cls.decoupled]
 
 

@@ -7,6 +7,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from experiments.errors import UserError
 from experiments.probe.decay_split import momentum, root_v, rule_of
 from optim import SGD, SGDW, Adam, AdamL2M, AdamL2V, AdamPreconditioned, AdamW, RMSpropW, schedule
+from tests.optim.trajectories import VARIANTS
 
 ALPHA, DECAY, BETA1, BETA2, EPS = 0.02, 0.3, 0.9, 0.98, 1e-8
 ADAM = {"betas": (BETA1, BETA2), "eps": EPS}
@@ -42,7 +43,10 @@ def noise(t, theta):
 START = (1.0, -2.0, 0.5, 1e-3)
 
 
-@pytest.mark.parametrize(("cls", "options"), [*SGDS, *ADAMS])
+@pytest.mark.parametrize(
+    ("cls", "options"),
+    [*SGDS, *ADAMS, *((cls, ADAM | o if cls is AdamW else o) for cls, o in VARIANTS)],
+)
 def test_what_the_loss_does_and_what_decay_does_sum_to_the_update(cls, options):
     m = torch.zeros(len(START), dtype=torch.float64)  # of the loss alone
     for t, grad, before, after, decay, now in follow(
@@ -70,6 +74,24 @@ def test_where_decay_is_decoupled_every_weight_loses_the_same_share(cls, share):
             -decay / before, torch.full_like(before, eta(t) * share), rtol=1e-12, atol=0
         )
         assert now["rule"].nominal(now["group"]) == pytest.approx(eta(t) * share, rel=1e-12)
+
+
+@pytest.mark.parametrize("cls", [AdamW, SGDW])
+@pytest.mark.parametrize("power", [0, 2])
+def test_decay_that_is_not_the_papers_is_what_is_left_of_the_update(cls, power):
+    options, eta = {"decay_power": power}, schedule.cosine(10)
+    for t, _, before, _, decay, now in follow(cls, options, 10, noise, START, eta=eta):
+        assert now["rule"].nominal(now["group"]) == pytest.approx(eta(t) ** power * DECAY)
+        torch.testing.assert_close(-decay, eta(t) ** power * DECAY * before, rtol=1e-12, atol=0)
+    spared = set()
+    for t, _, before, _, decay, now in follow(
+        cls, options | {"cautious": True}, 10, noise, START, eta=eta
+    ):
+        decays = now["state"]["m"] * before >= 0
+        spared |= set(decays.tolist())
+        expected = torch.where(decays, eta(t) ** power * DECAY * before, 0.0)
+        torch.testing.assert_close(-decay, expected, rtol=1e-12, atol=0)
+    assert spared == {True, False}
 
 
 def test_sgds_l2_tends_to_a_fixed_share_of_every_weight():

@@ -118,7 +118,13 @@ def test_the_data_are_part_of_the_identity_unless_the_configuration_says_it_all(
 
 
 @pytest.mark.parametrize(
-    ("key", "old", "new"), [("loss_scale", "1", 10), ("compile", "false", True)]
+    ("key", "old", "new"),
+    [
+        ("loss_scale", "1", 10),
+        ("compile", "false", True),
+        ("optim.decay_power", "1.0", 2),
+        ("optim.cautious", "false", True),
+    ],
 )
 def test_a_later_key_is_left_out_at_its_old_value_only(key, old, new):
     before, after = plain(f"{key}={old}"), plain(f"{key}={new}")

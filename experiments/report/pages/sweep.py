@@ -157,7 +157,7 @@ def _curves(runs: Path, committed: list[Row], level: float | None) -> list[Row]:
     found = curves.gather(runs)
     if found.corrupt:
         log.warning("skipped corrupt curves: %s", "; ".join(found.corrupt))
-    new = found.points if level is None else curves.thin(found.points, level)
+    new = found.rows if level is None else curves.thin(found.rows, level)
     return tables.merge(committed, new, curves.KIND)
 
 

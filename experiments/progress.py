@@ -68,7 +68,7 @@ class LoggedBar:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def update(self, n: float) -> None:
+    def update(self, n: float = 1) -> None:
         now = self._clock()
         self.n += n
         if self._began is None:

@@ -17,9 +17,9 @@ from torch.optim import Optimizer
 from experiments.errors import UserError
 from experiments.record.identity import cell_name
 from experiments.run.capture import Captured, resolve_capture
-from experiments.run.compiled import compiled
+from experiments.run.compiled import check_compiler, compiled
 from experiments.run.decay_lint import cut_restart, lint
-from experiments.run.device import autocast, resolve_precision
+from experiments.run.device import autocast, resolve_device, resolve_precision
 from experiments.run.schema import Entry, FrozenDict, RunConfig
 from experiments.run.trainer import Budget, Observer, Trainer, add_up
 from experiments.run.validate import INJECTED, parameters, validate
@@ -54,6 +54,8 @@ def rehearse(config: RunConfig) -> str | None:
     Raises:
         UserError: As for :func:`check`.
     """
+    if config.compile:
+        check_compiler(resolve_device(config.device))
     task = _split_size(config)
     _check_model(
         config.model, config.task, FrozenDict(task.network), FrozenDict(task.network_options)

@@ -7,6 +7,24 @@ from torch import Tensor, nn
 
 from experiments.errors import UserError
 
+#: The lowest torch whose compiled gradients on a CPU were seen to agree with those of the network
+#: as it is. Torch 2.6 computes others for a transformer's embeddings, without any error.
+ON_CPU = (2, 14)
+
+
+def check_compiler(device: torch.device) -> None:
+    """Refuse to compile for a device with a version of torch that may compute something else.
+
+    Raises:
+        UserError: The device is a CPU and torch is older than ``ON_CPU``.
+    """
+    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
+    if device.type == "cpu" and version < ON_CPU:
+        raise UserError(
+            f"compile=true on a CPU needs torch {'.'.join(map(str, ON_CPU))} or later, since 2.6 "
+            f"computes wrong gradients there; got torch {torch.__version__}"
+        )
+
 
 def compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
     """Return what to call in a network's place; it has the network's own weights and generator.

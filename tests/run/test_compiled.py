@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from experiments.errors import UserError
+from experiments.run.build import rehearse
+from experiments.run.compiled import ON_CPU
 from experiments.run.schema import Entry
 from experiments.run.validate import validate
 from tests.tiny_runs import TINY, build_config, make_trainer, run_config
@@ -19,6 +21,12 @@ STEPS = 6
 #: Of the weights' norm. Fused operations sum in another order; SGD does not blow that up as the
 #: signs of Adam's first steps do.
 TOLERANCE = 1e-5
+
+
+compiles = pytest.mark.skipif(
+    tuple(map(int, torch.__version__.split(".")[:2])) < ON_CPU,
+    reason="compile=true is refused with this torch",
+)
 
 
 def images(folder):
@@ -34,6 +42,7 @@ def trained(trainer, to=STEPS):
     return torch.cat([p.detach().flatten().clone() for p in trainer.model.state_dict().values()])
 
 
+@compiles
 @pytest.mark.slow
 @pytest.mark.parametrize("network", ["transformer", "shake_shake"])
 def test_a_compiled_run_agrees_with_one_that_is_not_and_goes_on_to_the_bit(
@@ -56,6 +65,7 @@ def test_a_compiled_run_agrees_with_one_that_is_not_and_goes_on_to_the_bit(
     assert torch.equal(trained(resumed), weights)
 
 
+@compiles
 @pytest.mark.slow
 def test_without_a_compiler_there_is_one_clear_line(in_tmp):
     env = os.environ | {"PATH": str(in_tmp), "CXX": "none", "TORCHINDUCTOR_CACHE_DIR": str(in_tmp)}
@@ -74,3 +84,11 @@ def test_what_cannot_be_compiled_is_refused():
     validate(config)
     with pytest.raises(UserError, match=r"compile=true does not go with model.dropout=0\.1"):
         validate(replace(config, model=Entry({**config.model, "dropout": 0.1})))
+
+
+def test_a_torch_that_compiles_wrong_gradients_on_a_cpu_is_refused(monkeypatch):
+    monkeypatch.setattr(torch, "__version__", "2.6.0+cu124")
+    config = build_config("compile=true", "device=cpu")
+    with pytest.raises(UserError, match=r"compile=true on a CPU needs torch 2\.14.*got torch 2\.6"):
+        rehearse(config)
+    rehearse(replace(config, compile=False))

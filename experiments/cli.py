@@ -3,6 +3,7 @@
 import functools
 import logging
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    OmegaConfBaseException,
+    ValidationError,
+)
 
 from experiments.errors import UserError
 from experiments.interrupt import Interrupted
@@ -25,6 +31,8 @@ from experiments.sweep import grid
 
 log = logging.getLogger(__name__)
 
+#: What OmegaConf's types take, in words.
+TYPES = {"Float": "a number", "Integer": "a whole number"}
 VERBOSE = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
@@ -167,6 +175,8 @@ def explain(error: BaseException, *, sweeps: bool = True) -> str:
             return _unknown_key(cause)
         if isinstance(cause, OverrideParseException):
             return _unreadable(cause)
+        if isinstance(cause, ValidationError) and (line := _wrong_type(cause)):
+            return line
         if "Ambiguous value for argument" in str(cause) or "requires --multirun" in str(cause):
             if not sweeps:
                 return f"{command()} takes one value for each key"
@@ -200,13 +210,21 @@ def _unreadable(error: OverrideParseException) -> str:
     return f"cannot read {word!r}: {str(error).splitlines()[0]}"
 
 
+def _wrong_type(error: ValidationError) -> str:
+    """Say what a key of the schema takes; empty where OmegaConf says something else."""
+    found = re.search(r"Value '(.*)' of type .* could not be converted to (\w+)", str(error))
+    if found is None or found[2] not in TYPES or not error.full_key:
+        return ""
+    return f"{error.full_key} must be {TYPES[found[2]]}, got {found[1]!r}"
+
+
 def _missing_entry(error: MissingConfigException) -> str:
     if error.options is None:
         return str(error).split("\n")[0]
     group, _, name = str(error.missing_cfg_file).rpartition("/")
     options = sorted(error.options or [])
-    hint = did_you_mean(name, {*options}, f"{group}=") or ";"
-    return f"there is no {group}={name}{hint} there are: {', '.join(options)}"
+    hint = did_you_mean(name, {*options}, f"{group}=") or f"; there are: {', '.join(options)}"
+    return f"there is no {group}={name}{hint}"
 
 
 def _unknown_key(error: OmegaConfBaseException) -> str:

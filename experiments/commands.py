@@ -52,8 +52,8 @@ def current_form(words: Sequence[str]) -> list[str]:
     """Return a command line in today's words, and say so on stderr if it was in those of before."""
     if any(word.startswith("command=") for word in words):
         return list(words)
-    kept = [word for word in words if word not in WITHOUT_EFFECT]
-    now = [BEFORE.get(word, word) for word in kept]
+    kept = [word for word in words if word not in OLD_NO_OPS]
+    now = [OLD_FORMS.get(word, word) for word in kept]
     if now != kept:
         sys.stderr.write(f"now: python analyze.py {shlex.join(now)}\n")
     return now
@@ -124,7 +124,7 @@ COMMANDS = {
 #: Keys that the calculator alone reads, each with keys of its own.
 CALCULATOR = ("known", "new")
 #: What was typed before there was ``command`` -> what is typed now.
-BEFORE = {
+OLD_FORMS = {
     "status=true": "command=status",
     "cost=true": "command=cost",
     "experiment=verdict": "command=verdict",
@@ -132,4 +132,4 @@ BEFORE = {
     "experiment=propositions": "command=propositions",
     "experiment=laws": "command=laws",
 }
-WITHOUT_EFFECT = ("status=false", "cost=false")
+OLD_NO_OPS = ("status=false", "cost=false")

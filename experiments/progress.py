@@ -16,12 +16,13 @@ WINDOW = 120.0  # seconds over which the pace of a sweep is taken
 NAMED = 4  # cells that are named as running
 
 
-def progress_bar(total: int, unit: str, *, disable: bool = False) -> tqdm:
-    """Return a bar on stderr; where that is no terminal it is drawn every ten seconds only."""
-    interval = 0.1 if sys.stderr.isatty() else 10.0
+def progress_bar(total: int, unit: str, *, disable: bool = False) -> "tqdm | LoggedBar":
+    """Return a bar on stderr; where that is no terminal, what logs a line now and then."""
+    if not sys.stderr.isatty():
+        return LoggedBar(total, unit, disable=disable)
     return tqdm(
-        total=total, unit=unit, disable=disable, leave=False, mininterval=interval, miniters=1,
-        smoothing=0.05, dynamic_ncols=True,
+        total=total, unit=unit, disable=disable, leave=False, miniters=1, smoothing=0.05,
+        dynamic_ncols=True,
     )  # fmt: skip
 
 
@@ -37,8 +38,54 @@ class Bar(Protocol):
         """Say something behind the bar."""
 
 
+class LoggedBar:
+    """The bar of a run in a log: a line after ten seconds and then every minute.
+
+    Args:
+        total: Steps of the whole run.
+        unit: What a step is called.
+        disable: Whether to say nothing.
+        clock: Tells seconds.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        unit: str,
+        *,
+        disable: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.n = 0.0
+        self._total, self._unit, self._disable, self._clock = total, unit, disable, clock
+        self._due = clock() + FIRST
+        self._began: tuple[float, float] | None = None
+        self._words = ""
+
+    def __enter__(self) -> "LoggedBar":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def update(self, n: float) -> None:
+        now = self._clock()
+        self.n += n
+        if self._began is None:
+            self._began = now, self.n  # which is far on in a run that is resumed
+        if self._disable or now < self._due:
+            return
+        self._due = now + EVERY
+        since, begun = self._began
+        left = duration((self._total - self.n) * (now - since) / max(self.n - begun, 1))
+        log.info("%g of %g %ss, %s left%s", self.n, self._total, self._unit, left, self._words)
+
+    def set_postfix_str(self, s: str, refresh: bool) -> None:
+        self._words = f"; {s}" if s else ""
+
+
 class SharedBar:
-    """The bar of a run in a sweep: it leaves the steps where another process looks.
+    """The bar of a run in a sweep: it writes the steps done to memory that another process reads.
 
     Args:
         steps: Memory that processes share: the steps done, of every cell of the sweep.

@@ -11,6 +11,9 @@ from contextlib import contextmanager
 
 import torch
 
+#: The random numbers of one step, drawn ahead: tensors of one shape for every batch of one size.
+Draws = tuple[torch.Tensor, ...]
+
 
 def stream(seed: int, name: str, index: int = 0) -> torch.Generator:
     """Return the CPU generator of the named stream.

@@ -1,6 +1,7 @@
 """What README and docs say exists: linked files, numbers in tables, presets in commands."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -64,6 +65,22 @@ def test_every_page_of_the_docs_can_be_reached_from_the_readme():
         }
         new = {page for page in links if page.suffix == ".md" and page.is_file()} - reached
     assert not set(ROOT.glob("docs/*.md")) - reached
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_module_that_a_page_names_exists(page):
+    text = page.read_text()
+    dotted = re.findall(r"python -m ((?:experiments|benchmarks)[\w.]*)", text)
+    paths = [ROOT / module.replace(".", "/") for module in dotted]
+    paths += [ROOT / path for path in re.findall(r"`((?:experiments|optim)/[\w/.]*)`", text)]
+    assert not [p for p in paths if not p.exists() and not p.with_suffix(".py").exists()]
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=name)
+def test_a_shell_can_read_every_command(page):
+    for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL):
+        read = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True)
+        assert not read.stderr, block
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=name)

@@ -4,10 +4,31 @@ import multiprocessing
 
 import pytest
 
-from experiments.progress import SweepProgress, duration
+from experiments.progress import LoggedBar, SweepProgress, duration
 from experiments.sweep.cell import Cell, short_names
 from experiments.sweep.pool import progress_of, run_cells
 from tests.tiny_runs import build_config
+
+
+def test_a_run_in_a_log_says_after_ten_seconds_and_every_minute_how_far_it_is(caplog):
+    caplog.set_level("INFO")
+    now = [0.0]
+    with LoggedBar(1000, "step", clock=lambda: now[0]) as bar:
+        bar.update(500)  # resumed there
+        for second in range(1, 80):
+            now[0] = second
+            bar.update(1)
+            bar.set_postfix_str("test_error=5", refresh=False)
+    assert caplog.messages == [
+        "510 of 1000 steps, 8 min 10 s left; test_error=5",
+        "570 of 1000 steps, 7 min 10 s left; test_error=5",
+    ]
+    caplog.clear()
+    with LoggedBar(9, "step", disable=True, clock=lambda: now[0]) as bar:
+        now[0] = 1000.0
+        bar.update(1)
+    assert bar.n == 1
+    assert not caplog.messages
 
 
 @pytest.fixture

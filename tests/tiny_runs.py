@@ -40,6 +40,16 @@ def make_trainer(config):
     return build.build_trainer(config, build.build_task(config), torch.device("cpu"))
 
 
+def finish(made, callbacks):
+    """Let a trainer take the steps that are left, and return what it ends with."""
+    running = made.run(callbacks)
+    try:
+        while True:
+            next(running).train_step()
+    except StopIteration as end:
+        return end.value
+
+
 class Killed(Exception):
     """Stands for a kill: nothing of ours runs after it."""
 
@@ -66,7 +76,7 @@ def final_weights(monkeypatch):
     whole = trainer.Trainer.run
 
     def watched(self, callbacks):
-        final = whole(self, callbacks)
+        final = yield from whole(self, callbacks)
         collected.append([p.detach().clone() for p in self.model.parameters()])
         return final
 

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from experiments.errors import UserError
 from experiments.models.base import DrawsNumbers
+from experiments.seeding import Draws
 
 STEM = 16  # channels before the first block, whatever the width
 
@@ -138,13 +139,15 @@ class ShakeShake(DrawsNumbers, nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, channels, H, W), normalized, to logits (B, classes)."""
-        coefficients = self._coefficients(images) if self.training else [None] * len(self.blocks)
+        coefficients: Any = [None] * len(self.blocks)
+        if self.training:
+            drawn = self.draw(len(images), None) if self.drawn is None else self.drawn
+            coefficients = drawn[0].to(images.device)
         x = self.norm(self.stem(images))
         for block, pair in zip(self.blocks, coefficients, strict=True):
             x = block(x, pair)
         return self.head(F.adaptive_avg_pool2d(F.relu(x), 1).flatten(1))
 
-    def _coefficients(self, images: Tensor) -> Tensor:
-        """Draw alpha and beta of every block and image, (blocks, 2, B), on the images' device."""
-        shape = (len(self.blocks), 2, len(images))
-        return torch.rand(shape, generator=self.generator).to(images.device)
+    def draw(self, size: int, generator: torch.Generator | None) -> Draws:
+        """Draw alpha and beta of every block and image, (blocks, 2, B)."""
+        return (torch.rand((len(self.blocks), 2, size), generator=generator),)

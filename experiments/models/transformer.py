@@ -70,7 +70,7 @@ class Transformer(Trunk):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map tokens (B, T) to logits (B, T, classes), or (B, classes) at the last position."""
-        dropout, length = self.new_dropout(tokens.device), tokens.shape[1]
+        dropout, length = self.new_dropout(), tokens.shape[1]
         reads = [length] * (len(self.blocks) - 1) + [length if self.all_positions else 1]
         if len(self.places) <= TINY and not self.dropout:
             x = self._first_by_pairs(tokens, reads[0], dropout)

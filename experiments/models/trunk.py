@@ -24,8 +24,7 @@ class Trunk(DrawsNumbers, nn.Module):
     with 0.02 / sqrt(2 layers), biases zero.
 
     Dropout acts, as in GPT-2, on the embeddings and on what every attention and perceptron adds to
-    the stream, but not on attention weights. Its zeros come from a generator on the device, which
-    ``generator`` seeds.
+    the stream, but not on attention weights. Its zeros come from ``generator``.
 
     Args:
         embedding: Given the width, returns what makes vectors of that length of what is read.
@@ -98,14 +97,11 @@ class Trunk(DrawsNumbers, nn.Module):
         """Name the parameter that is an embedding without being an ``nn.Embedding``."""
         return {"places"}
 
-    def new_dropout(self, device: torch.device) -> Dropout:
+    def new_dropout(self) -> Dropout:
         """Return what drops elements in one forward pass."""
         if not (self.dropout and self.training):
             return Dropout(0.0)
-        if self.generator is None:
-            return Dropout(self.dropout)
-        drawn = torch.Generator(device).manual_seed(self.generator.initial_seed())
-        return Dropout(self.dropout, drawn)
+        return Dropout(self.dropout, self.generator)
 
     def embed(self, vectors: Tensor, dropout: Dropout) -> Tensor:
         """Return the residual stream (B, T, C) before the first block."""

@@ -54,7 +54,7 @@ class VisionTransformer(Trunk):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, channels, size, size) to logits (B, classes)."""
-        dropout = self.new_dropout(images.device)
+        dropout = self.new_dropout()
         x = self.embed(self.tokens(patches(images, self.patch)), dropout)
         for block in self.blocks:
             x = block(x, x.shape[1], dropout)

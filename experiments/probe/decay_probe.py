@@ -35,7 +35,7 @@ class DecayProbe:
         layers: The model's parameters by name.
         steps: Of the whole budget.
         seed: The run's; the sampled weights are drawn from its stream ``probe``.
-        write: Takes the rows of a look, see ``probe_table``.
+        write: Takes the rows of a look, see ``table``.
         looks: Steps at which to look, in the middles of equal parts of the budget; at the last
             step of a cosine nothing moves any more.
         sample: Weights of a layer whose r and root v are kept one by one.

@@ -13,8 +13,8 @@ DECISIVE = (
     *(*GROUPS, "lr", "wd", "no_decay", "seed", "epochs", "batch_size", "warmup_epochs"),
     *("validation_size", "precision", "loss_scale", "compile"),
 )
-#: Keys that came when there were runs already, each with the value at which a run is what it was
-#: before: there the key is left out, and the runs keep their identity.
+#: Keys added after the first runs were recorded, each with the value that those runs had. At that
+#: value a key is left out of the hash, so that old runs keep their identities.
 ADDED_LATER = {
     "loss_scale": 1.0,
     "task.operation": "add",

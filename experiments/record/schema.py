@@ -48,8 +48,8 @@ COLUMNS: dict[str, tuple[str, str]] = {
 
 #: What a finished run measures; a diverged one has none of it.
 MEASURED = ("test_error", "test_loss", "val_error", "val_loss", "train_error", "train_loss")
-#: Columns that came when there were runs already: a table in which no run has a value for one is
-#: written without it, and so stays what it was.
+#: Columns added after the first tables were committed: a table in which no run has a value for one
+#: is written without it, so that old tables stay as they are.
 LATER = ("data", "processor")
 #: Columns that a row may lack.
 OPTIONAL = {*MEASURED, "clipped", *LATER}
@@ -57,7 +57,8 @@ OPTIONAL = {*MEASURED, "clipped", *LATER}
 #: configs/, which have a dotted name (``model.width``). ``figure`` is what the paper's cells have.
 SETTINGS = {"figure", "warmup_epochs", "validation_size", "loss_scale", "compile"}
 GROUPS = ("task", "model", "optim", "schedule", "decay")
-#: Keys of an entry of such a group that are for us, not for what the entry builds.
+#: Keys of an entry of such a group that the laboratory reads itself; the others are arguments of
+#: what the entry builds.
 OWN_KEYS = {"name", "convention", "_target_", "_partial_"}
 #: What an experiment may be called: it names folders in runs/ and results/.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

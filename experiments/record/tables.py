@@ -9,7 +9,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from experiments.errors import UserError
 from experiments.record import csv_file
 from experiments.record.csv_file import CsvFile
-from experiments.record.folder import finished_sweeps, run_folders
+from experiments.record.folder import RunFolder, finished_sweeps, run_folders
 from experiments.record.schema import COLUMNS, LATER, checked, is_setting
 
 Row = dict[str, str]
@@ -180,13 +180,17 @@ def merge(
 ) -> list[Row]:
     """Join two lists of rows: a committed row wins, and none is lost or changed.
 
+    A run that is run again for a probe keeps its committed row, which then names the probe.
+
     Rows of the runs table come out in the order of their settings; those of other tables by run
     and step, where rows of one step keep their order.
     """
     rows = {tuple(row[name] for name in kind.key): row for row in committed}
     for values in new:
         row = {name: text(value) for name, value in values.items()}
-        rows.setdefault(tuple(row[name] for name in kind.key), row)
+        kept = rows.setdefault(tuple(row[name] for name in kind.key), row)
+        if row.get("probe") and not kept.get("probe"):
+            rows[tuple(row[name] for name in kind.key)] = kept | {"probe": row["probe"]}
     if kind is not RUNS:
         return sorted(rows.values(), key=lambda row: (row["id"], float(row["step"])))
     settings = {name for row in rows.values() for name in row if is_setting(name)}
@@ -243,6 +247,32 @@ def gather(sweep: Path) -> Gathered:
             found.rows.append(row)
         else:
             found.unfinished += run.is_begun()
+    return found
+
+
+def gather_lines(sweep: Path, lines: Callable[[RunFolder, str], list[Row]]) -> Gathered:
+    """Read a table with several rows a run from the run folders of an experiment, likewise.
+
+    Only runs that have ended are read. One whose result is damaged is left to :func:`gather` to
+    name; one whose table is damaged is named and left out.
+
+    Args:
+        sweep: The folder of the experiment.
+        lines: Returns the rows of a run, given its folder and identity, or raises what a damaged
+            file raises.
+    """
+    found = Gathered()
+    for run in run_folders(sweep):
+        try:
+            row = run.row()
+        except ValueError:
+            continue
+        if row is None:
+            continue
+        try:
+            found.rows += lines(run, row["id"])
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            found.corrupt.append(f"{run.path.name} ({str(error).splitlines()[0]})")
     return found
 
 

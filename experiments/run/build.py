@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from experiments.errors import UserError
 from experiments.record.identity import cell_name
+from experiments.run.capture import Captured, resolve_capture
 from experiments.run.compiled import compiled
 from experiments.run.decay_lint import cut_restart, lint
 from experiments.run.device import autocast, resolve_precision
@@ -144,6 +145,20 @@ def whole_task(config: RunConfig, **instead: Any) -> Task:
     """Return the task on the CPU before its validation split is carved; the last ones are kept."""
     given = {name: getattr(config, name) for name in _wanted(config.task.target)}
     return _task(config.task, FrozenDict(given | instead))
+
+
+def task_on(config: RunConfig, device: torch.device) -> Task:
+    """Return the task of a run on a device; on a GPU, runs of one task share its memory."""
+    if device.type == "cpu":
+        return build_task(config)
+    given = {name: getattr(config, name) for name in _wanted(config.task.target)}
+    seed = config.seed if config.validation_size else 0
+    return _task_on(config.task, FrozenDict(given), config.validation_size, seed, device)
+
+
+@lru_cache(maxsize=8)
+def _task_on(entry: Entry, given: FrozenDict, size: int, seed: int, device: torch.device) -> Task:
+    return _task(entry, given).split(size, seed).to(device)
 
 
 @cache
@@ -319,10 +334,13 @@ def build_trainer(
     observer = None
     if write is not None:
         observer = build_probe(config.probe, model, optimizer, budget.steps, config.seed, write)
+    capture, watched = config.capture.lower(), observer is not None
+    recorded = resolve_capture(capture, device, optimizer, watched=watched)
     return Trainer(
         model, task, optimizer, schedule, scale, budget, config.seed,
         autocast=lambda: autocast(precision, device), loss_scale=config.loss_scale,
         observer=observer, forward=compiled(model) if config.compile else None,
+        captured=Captured(required=capture == "true") if recorded else None,
     )  # fmt: skip
 
 

@@ -3,8 +3,8 @@
 import json
 import logging
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Generator, Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -57,6 +57,30 @@ def run_cell(
         UserError: The configuration cannot be run, or the folder not be used.
         Interrupted: The process was asked to stop; the same call goes on.
     """
+    cell = course(config, folder, warn=warn, bar=bar)
+    try:
+        trainer = next(cell)
+        while True:
+            try:
+                trainer.train_step()
+            except BaseException as error:
+                cell.throw(error)  # the cell leaves its folder in order, and raises it again
+            next(cell)
+    except StopIteration as end:
+        row: Mapping[str, Any] = end.value
+        return row
+
+
+def course(
+    config: RunConfig, folder: Path, *, warn: bool = True, bar: SharedBar | None = None
+) -> Generator[Trainer, None, Mapping[str, Any]]:
+    """Run a cell like :func:`run_cell`, but leave it to the caller to take the steps.
+
+    Many cells can thus train together in one process, each with all that is its own.
+
+    Yields:
+        The same trainer whenever its next step is due.
+    """
     validate(config)
     plain, probe, place = config.plain(), config.probe.name, (config.results_dir, config.name)
     rows = tables.committed(*place)
@@ -80,7 +104,7 @@ def run_cell(
         log.warning("%s", doubt)
     with files.held(), interrupt.listening():
         ended_meanwhile = stored_row(folder, run_id, probe)
-        return ended_meanwhile or _train(config, run_id, files, device, bar)
+        return ended_meanwhile or (yield from _train(config, run_id, files, device, bar))
 
 
 def _train(
@@ -89,12 +113,12 @@ def _train(
     files: RunWriter,
     device: torch.device,
     bar: SharedBar | None,
-) -> dict[str, Any]:
+) -> Generator[Trainer, None, dict[str, Any]]:
     started = time.monotonic()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     precision = resolve_precision(config.precision, device)
-    trainer = build.build_trainer(config, build.build_task(config), device, files.append_probe)
+    trainer = build.build_trainer(config, build.task_on(config, device), device, files.append_probe)
     task, budget = trainer.task, trainer.budget
     row = describe(config, run_id) | {
         "weight_decay": trainer.optimizer.defaults["weight_decay"],
@@ -108,10 +132,12 @@ def _train(
     }
     if trainer.observer is not None:
         row["probe"] = config.probe.name
+    if trainer.captured is not None:
+        row["capture"] = "true"
     tracker = build.build_tracker(config, run_id, files.path)
     own = progress_bar(budget.steps, "step", disable=bar is not None or not config.progress)
-    with logging_redirect_tqdm(), own:
-        watched = "none" if trainer.observer is None else json.dumps(config.plain()["probe"])
+    with nullcontext() if bar else logging_redirect_tqdm(), own:
+        watched = "none" if trainer.observer is None else json.dumps(config.probe.plain())
         conditions = {"data": task.fingerprint, "precision": precision, "probe": watched}
         recorder = Recorder(
             files, bar or own, config.checkpoint_every, conditions, started,
@@ -120,7 +146,7 @@ def _train(
         )  # fmt: skip
         recorder.resume(trainer)
         with tracker:  # which follows the metrics that resume() has cut back
-            row |= _outcome(trainer, recorder)
+            row |= yield from _outcome(trainer, recorder)
             if config.progress and row["status"] == FINISHED:
                 _write_sample(trainer, row, files)
             row |= recorder.provenance | {"seconds": round(recorder.seconds(), 3), "date": now()}
@@ -163,9 +189,9 @@ def _write_sample(trainer: Trainer, final: Mapping[str, float], files: RunWriter
     files.write_sample(text + "\n")
 
 
-def _outcome(trainer: Trainer, recorder: Recorder) -> dict[str, Any]:
+def _outcome(trainer: Trainer, recorder: Recorder) -> Generator[Trainer, None, dict[str, Any]]:
     try:
-        final = trainer.run(recorder)
+        final = yield from trainer.run(recorder)
     except Diverged as reason:
         log.warning("%s diverged: %s", recorder.files.path.name, reason)
         recorder.log({"diverged": 1.0}, trainer.step)

@@ -26,7 +26,8 @@ class Recorder:
         files: The run folder.
         bar: Shows the progress.
         checkpoint_every: Seconds between two checkpoints, at least.
-        conditions: What must not change while a run is away: hash of the data, precision, probe.
+        conditions: What must not change between a stop and the resumption: hash of the data,
+            precision, probe.
         started: When the run began, by the monotonic clock.
         formerly: How a condition that still holds was written by earlier versions of this code.
         before: Seconds that earlier attempts took, up to their last checkpoint.
@@ -74,7 +75,7 @@ class Recorder:
             self.provenance, changes = continued(known, self.provenance)
             if changes:
                 log.warning(
-                    "%s goes on, not to the bit as if it had stayed: %s",
+                    "%s goes on; its last bits may differ from an uninterrupted run's: %s",
                     self.files.path,
                     "; ".join(changes),
                 )

@@ -105,6 +105,7 @@ class RunConfig:
     eval_train: bool
     precision: str
     compile: bool
+    capture: str
     device: str
     threads: int | None
     data_dir: str

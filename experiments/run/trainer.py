@@ -3,7 +3,7 @@
 import functools
 import math
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -14,7 +14,9 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from experiments.models import DrawsNumbers
-from experiments.seeding import stream
+from experiments.run.batches import Batches
+from experiments.run.capture import Captured
+from experiments.seeding import Draws, stream
 from experiments.tasks import Examples, Task
 
 #: Steps between two checks that the loss is still a number; each waits once for a GPU.
@@ -82,8 +84,7 @@ class Trainer:
     """Everything that moves during a run, and how to move it by one step.
 
     Attributes:
-        model: The network, on the device. One that :class:`DrawsNumbers` gets a generator of its
-            own for each step.
+        model: The network, on the device.
         task: The examples, on the device.
         optimizer: Holds alpha in ``initial_lr`` of each group, as LambdaLR would leave it.
         eta: The schedule multiplier, a function of the step (0-based).
@@ -95,6 +96,8 @@ class Trainer:
         loss_scale: Factor on the loss whose gradient the optimizer gets; metrics stay unscaled.
         observer: Watches every step, if there is one.
         forward: What a training step calls in the network's place: the same, but faster.
+        captured: Records steps and replays them; then the optimizer must be ``capturable``, and
+            nothing may observe the run. None takes every step as it comes.
     """
 
     model: nn.Module
@@ -108,26 +111,52 @@ class Trainer:
     loss_scale: float = 1.0
     observer: Observer | None = None
     forward: Callable[[Tensor], Tensor] | None = None
+    captured: Captured | None = None
     step: int = 0
     _recent: Tensor = field(init=False)  # losses since the last check
     _loss_sum: Tensor = field(init=False)  # of the batches since the last evaluation
-    _order: tuple[int, Tensor] = field(init=False, default=(-1, torch.empty(0)))
+    _count: Tensor = field(init=False)  # steps done, (1,), as the device counts them
 
     def __post_init__(self) -> None:
         self._device = self.task.test.labels.device
+        self._count = torch.zeros(1, dtype=torch.int64, device=self._device)
         self._recent = torch.zeros(CHECK_EVERY, device=self._device)
         self._loss_sum = torch.zeros((), device=self._device)
         self._scale = torch.tensor(self.loss_scale, device=self._device)
         for group in self.optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
         self._base_decay = [group["weight_decay"] for group in self.optimizer.param_groups]
+        self.batches = Batches(
+            self.task, self.model, self.budget.batch_size, self.budget.steps_per_epoch, self.seed
+        )
+        if self.captured is not None:
+            groups = self.optimizer.param_groups
+            rates = [
+                [group["initial_lr"] * self.eta(step) for group in groups]
+                for step in range(self.budget.steps)
+            ]
+            self._rates = torch.tensor(rates, device=self._device)
+            self._keep_rates_in_tensors()
+
+    def _keep_rates_in_tensors(self) -> None:
+        """Let the optimizer be captured, with each learning rate where the device can write it."""
+        for group in self.optimizer.param_groups:
+            group["capturable"] = True
+            group["lr"] = torch.tensor(float(group["lr"]), device=self._device)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything a checkpoint must hold; random numbers follow from the step."""
+        """Everything a checkpoint must hold; random numbers follow from the step.
+
+        It is the same whether steps are captured or not, so that a run may go on either way.
+        """
+        optimizer = self.optimizer.state_dict()
+        if self.captured is not None:
+            for group in optimizer["param_groups"]:
+                group |= {"lr": float(group["lr"]), "capturable": False}
         state = {
             "step": self.step,
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": optimizer,
             "recent": self._recent,
             "loss_sum": self._loss_sum,
         }
@@ -135,26 +164,37 @@ class Trainer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.step = state["step"]
+        self._count.fill_(self.step)
         self.model.load_state_dict(state["model"])
         groups = self.optimizer.param_groups
         for saved, group in zip(state["optimizer"]["param_groups"], groups, strict=True):
             # Older checkpoints do not say whose weight decay they hold; it is this run's.
             if "decoupled" in group:
                 saved.setdefault("decoupled", group["decoupled"])
+            if self.captured is not None:  # then torch loads ages, too, to where they are needed
+                saved["capturable"] = True
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.captured is not None:
+            self._keep_rates_in_tensors()
         self._recent.copy_(state["recent"])
         self._loss_sum.copy_(state["loss_sum"])
         if self.observer is not None:
             self.observer.load_state_dict(state["observer"])
 
-    def run(self, callbacks: Callbacks) -> dict[str, float]:
+    def run(self, callbacks: Callbacks) -> Generator["Trainer", None, dict[str, float]]:
         """Train to the end of the budget and return the final metrics.
+
+        Yields:
+            Itself, whenever a step is due, for the caller to take: by :meth:`train_step`, or
+            together with those of other runs.
 
         Raises:
             Diverged: The loss is no longer a number.
         """
-        for step in self.steps():
-            last = step == self.budget.steps
+        while self.step < self.budget.steps:
+            yield self
+            self.check()
+            step, last = self.step, self.step == self.budget.steps
             if step % CHECK_EVERY == 0 or last:
                 callbacks.progress(step)
             if step % self.budget.eval_steps == 0 and not last:
@@ -166,50 +206,53 @@ class Trainer:
         callbacks.log(final, self.step)
         return final
 
-    def steps(self) -> Iterator[int]:
-        """Take the steps that are left of the budget; yield after each how many are done.
-
-        Raises:
-            Diverged: The loss is no longer a number, as is found out every so many steps.
-        """
-        while self.step < self.budget.steps:
-            self.train_step()
-            if self.step % CHECK_EVERY == 0 or self.step == self.budget.steps:
-                self._check_losses()
-            yield self.step
-
-    def batch(self, step: int) -> Examples:
-        """Return the prepared training batch of a step: a function of the seed and the step."""
-        train = self.task.train
-        if isinstance(train, Examples):
-            batch = train[self._places(step)]
-        else:
-            batch = train.sample(self.budget.batch_size, stream(self.seed, "batches", step))
-        inputs = self.task.prepare(batch.inputs)
-        if self.task.augment is not None:
-            inputs = self.task.augment(inputs, stream(self.seed, "augmentation", step))
-        return Examples(inputs, batch.labels)
-
-    def _places(self, step: int) -> Tensor:
-        """Return where a batch lies: every epoch sees all examples in an order of its own."""
-        epoch, place = divmod(step, self.budget.steps_per_epoch)
-        if self._order[0] != epoch:
-            order = torch.randperm(
-                len(self.task.train), generator=stream(self.seed, "batches", epoch)
-            )
-            self._order = (epoch, order.to(self._device))
-        size = self.budget.batch_size
-        return self._order[1][place * size : (place + 1) * size]
-
     def train_step(self) -> None:
         """Take one step, without waiting for the device."""
+        self.prepare()
+        if self.captured is None:
+            self.update(*self.read())
+        else:
+            self.captured(self.kind(), lambda: self.update(*self.read()), self.generators())
+        self.step += 1
+
+    def prepare(self) -> None:
+        """Do what the host has to do before a step."""
+        self.batches.fill(self.step)
         eta, scale = self.eta(self.step), self.weight_decay_scale(self.step)
         for group, base in zip(self.optimizer.param_groups, self._base_decay, strict=True):
-            group["lr"] = group["initial_lr"] * eta
+            if self.captured is None:
+                group["lr"] = group["initial_lr"] * eta
             group["weight_decay"] = base * scale
-        batch = self.batch(self.step)
         if isinstance(self.model, DrawsNumbers) and self.model.draws_numbers:
-            self.model.generator = stream(self.seed, "network", self.step)
+            seed = stream(self.seed, "network", self.step).initial_seed()
+            if self.model.generator is None:
+                self.model.generator = torch.Generator(self._device)
+            self.model.generator.manual_seed(seed)
+
+    def kind(self) -> tuple[int, float]:
+        """Return what of a step is no tensor: the size of its batch, and the factor on the decay.
+
+        Of all that a step depends on, a recording holds these two fast.
+        """
+        return self.batches.size(self.step), self.weight_decay_scale(self.step)
+
+    def generators(self) -> list[torch.Generator]:
+        """Return what the network draws from during a step."""
+        generator = getattr(self.model, "generator", None)
+        return [] if generator is None else [generator]
+
+    def read(self) -> tuple[Examples, Draws]:
+        """Return the batch of the step at hand, and what the network draws in it."""
+        return self.batches.read(self._count, self.batches.size(self.step))
+
+    def update(self, batch: Examples, drawn: Draws) -> None:
+        """Make a step of a batch and what the network draws: a function of tensors alone."""
+        if self.captured is not None:
+            rates = self._rates.index_select(0, self._count.clamp(max=len(self._rates) - 1))[0]
+            for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+                group["lr"].copy_(rate)
+        if isinstance(self.model, DrawsNumbers):
+            self.model.drawn = drawn
         with self.autocast():
             logits = (self.forward or self.model)(batch.inputs)
         loss = F.cross_entropy(logits.float().flatten(0, -2), batch.labels.flatten())
@@ -220,12 +263,18 @@ class Trainer:
         self.optimizer.step()
         if self.observer is not None:
             self.observer.after_step(self.step)
-        self._recent[self.step % CHECK_EVERY] = loss.detach()
+        self._recent.index_copy_(0, self._count % CHECK_EVERY, loss.detach()[None])
         self._loss_sum += loss.detach()
-        self.step += 1
+        self._count += 1
 
-    def _check_losses(self) -> None:
-        """Raise if a loss since the last check is no longer a number."""
+    def check(self) -> None:
+        """Look at the losses of the last steps, every so many steps and at the end.
+
+        Raises:
+            Diverged: One is no longer a number.
+        """
+        if self.step % CHECK_EVERY and self.step != self.budget.steps:
+            return
         first = self.step - 1 - (self.step - 1) % CHECK_EVERY
         for step, loss in enumerate(self._recent[: self.step - first].tolist(), start=first + 1):
             if not math.isfinite(loss):

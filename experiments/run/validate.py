@@ -11,6 +11,7 @@ from hydra.utils import get_object
 
 from experiments.errors import UserError
 from experiments.record.schema import NAME, OWN_KEYS
+from experiments.run.capture import CAPTURES
 from experiments.run.schema import Entry, RunConfig, did_you_mean
 from optim.groups import NO_DECAY
 
@@ -51,11 +52,13 @@ def validate(config: RunConfig) -> None:
     if config.threads is not None:
         _at_least(config, 1, "threads")
     _one_of("precision", config.precision, PRECISIONS)
+    _one_of("capture", config.capture.lower(), CAPTURES)  # a bool's text begins with a capital
     _one_of("no_decay", config.no_decay, NO_DECAY)
     if config.warmup_epochs >= config.epochs:
         raise UserError(
             f"warmup_epochs must be less than epochs={config.epochs:g}, "
-            f"got {config.warmup_epochs:g}"
+            f"got {config.warmup_epochs:g}; if you have not set it, that is the default of "
+            f"task={config.task.name}: set warmup_epochs=0"
         )
     if not NAME.fullmatch(config.name):
         raise UserError(

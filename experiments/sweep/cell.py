@@ -10,7 +10,7 @@ from experiments.errors import UserError
 from experiments.record.identity import cell_name, identity
 from experiments.run.schema import RunConfig
 
-#: Stands in a cell's ``subdir`` for ``${cell:}``, the name that no other run has.
+#: Stands in a cell's ``subdir`` for ``${cell:}`` until the run's identity is known.
 MARK = "@cell@"
 
 

@@ -125,7 +125,7 @@ def _task(config: RunConfig) -> Task:
 
 def count(trainer: Trainer) -> Operations:
     """Count the operations of a network that has not trained yet, without computing them."""
-    inputs = trainer.batch(0).inputs.to("meta")
+    inputs = trainer.batches.at(0).inputs.to("meta")
     model = copy.deepcopy(trainer.model).to("meta")
     with FlopCounterMode(display=False) as training:
         model.train()(inputs).sum().backward()
@@ -165,13 +165,14 @@ def seconds_per_step(
     trainer.budget = replace(trainer.budget, steps=10**9)  # more than there is time for
     device = trainer.task.test.labels.device
     wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-    steps, timed = trainer.steps(), 0
+    timed = 0
     try:
-        next(steps)
+        trainer.train_step()
         wait()
         started = clock()
         while clock() - started < seconds:
-            next(steps)
+            trainer.train_step()
+            trainer.check()
             timed += 1
         wait()
         return (clock() - started) / timed

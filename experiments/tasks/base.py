@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from experiments.errors import UserError
-from experiments.seeding import stream
+from experiments.seeding import Draws, stream
 
 #: Label of a position that is not to be predicted, as torch's cross_entropy has it.
 IGNORED = -100
@@ -61,8 +61,11 @@ class Sampled(Protocol):
     def __getitem__(self, part: slice) -> "Sampled":
         """Return a training set of neighbouring examples."""
 
-    def sample(self, size: int, generator: torch.Generator) -> Examples:
-        """Draw a batch with a CPU generator."""
+    def draw(self, size: int, generator: torch.Generator) -> Draws:
+        """Draw with a CPU generator what decides a batch of ``size`` examples."""
+
+    def at(self, draws: Draws) -> Examples:
+        """Return the batch that :meth:`draw` decided; all tensors are on one device."""
 
     def carve(self, size: int, generator: torch.Generator) -> tuple["Sampled", Examples]:
         """Take ``size`` examples out; return the rest first, then those taken out."""
@@ -71,6 +74,16 @@ class Sampled(Protocol):
         """Return the fixed examples on which error and loss are measured."""
 
     def to(self, device: torch.device) -> "Sampled": ...
+
+
+class Augmentation(Protocol):
+    """Changes prepared training inputs at random."""
+
+    def draw(self, size: int, generator: torch.Generator) -> Draws:
+        """Draw with a CPU generator what decides the changes of a batch of ``size`` inputs."""
+
+    def __call__(self, inputs: Tensor, draws: Draws, /) -> Tensor:
+        """Return the inputs (B, ...) changed as :meth:`draw` decided; all are on one device."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +95,7 @@ class Task:
         test: Test examples.
         network: Arguments that a network must take to fit the task (``channels``, ``classes``).
         prepare: Maps stored inputs to network inputs, (B, ...) to (B, ...).
-        augment: Changes prepared training inputs at random, given a CPU generator; None leaves
-            them as they are.
+        augment: Changes prepared training inputs at random; None leaves them as they are.
         fingerprint: Hash of the data: of their content, or of what generated them.
         reference: Fingerprint of the data that a configuration means without naming it: those of
             the committed results, or those that its settings describe fully; None if there are
@@ -103,7 +115,7 @@ class Task:
     test: Examples
     network: dict[str, int]
     prepare: nn.Module
-    augment: Callable[[Tensor, torch.Generator], Tensor] | None
+    augment: Augmentation | None
     fingerprint: str
     reference: str | None = None
     files_hash: str | None = None

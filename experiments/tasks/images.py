@@ -1,7 +1,7 @@
 """Small colour images: kept on the device as bytes, normalized and augmented a batch at a time."""
 
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from experiments.errors import UserError
+from experiments.seeding import Draws
 from experiments.tasks.base import Examples, Task
 from experiments.tasks.image_cache import Images
 
@@ -62,7 +63,7 @@ def image_task(
         test=Examples(_store(images.test, pool), torch.from_numpy(images.test_labels)),
         network={"channels": 3, "classes": classes},
         prepare=Normalize(mean, std),
-        augment=partial(flip_and_crop, flip=flip, padding=padding) if flip or padding else None,
+        augment=FlipAndCrop(flip, padding) if flip or padding else None,
         fingerprint=images.fingerprint,
         reference=reference,
         files_hash=images.files_hash,
@@ -94,24 +95,39 @@ class Normalize(nn.Module):
         return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
 
-def flip_and_crop(
-    images: Tensor, generator: torch.Generator, *, flip: bool, padding: int
-) -> Tensor:
-    """Mirror each image of (B, C, H, W) with probability 1/2, then shift it by up to ``padding``.
+@dataclass(frozen=True)
+class FlipAndCrop:
+    """Mirrors each image of (B, C, H, W) with probability 1/2, then shifts it.
 
     What a shift uncovers is zero, the mean colour of normalized images, as in fb.resnet.torch.
     Random numbers are drawn on the CPU, so that every device sees the same batches.
+
+    Attributes:
+        flip: Whether to mirror.
+        padding: Pixels by which an image is shifted at most, up or down and left or right.
     """
-    size = len(images)
-    if flip:
-        mirrored = torch.rand(size, generator=generator) < 0.5
-        images = torch.where(mirrored.to(images.device).view(-1, 1, 1, 1), images.flip(-1), images)
-    if padding:
-        shifts = torch.randint(0, 2 * padding + 1, (2, size), generator=generator).to(images.device)
-        height, width = images.shape[2:]
-        padded = F.pad(images, [padding] * 4).permute(0, 2, 3, 1)  # (B, H', W', C)
-        rows = shifts[0].view(-1, 1, 1) + torch.arange(height, device=images.device).view(1, -1, 1)
-        columns = shifts[1].view(-1, 1, 1) + torch.arange(width, device=images.device)
-        batch = torch.arange(size, device=images.device).view(-1, 1, 1)
-        images = padded[batch, rows, columns].permute(0, 3, 1, 2)
-    return images
+
+    flip: bool
+    padding: int
+
+    def draw(self, size: int, generator: torch.Generator) -> Draws:
+        """Draw which images to mirror, (B,), and where each crop begins, (2, B)."""
+        draws: Draws = ()
+        if self.flip:
+            draws += (torch.rand(size, generator=generator) < 0.5,)
+        if self.padding:
+            draws += (torch.randint(0, 2 * self.padding + 1, (2, size), generator=generator),)
+        return draws
+
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        if self.flip:
+            images = torch.where(draws[0].view(-1, 1, 1, 1), images.flip(-1), images)
+        if self.padding:
+            top, left = draws[-1].unbind()
+            height, width = images.shape[2:]
+            padded = F.pad(images, [self.padding] * 4).permute(0, 2, 3, 1)  # (B, H', W', C)
+            rows = top.view(-1, 1, 1) + torch.arange(height, device=images.device).view(1, -1, 1)
+            columns = left.view(-1, 1, 1) + torch.arange(width, device=images.device)
+            batch = torch.arange(len(images), device=images.device).view(-1, 1, 1)
+            images = padded[batch, rows, columns].permute(0, 3, 1, 2)
+        return images

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from experiments.errors import UserError
 from experiments.record.files import checksum as checksum_of
 from experiments.record.files import expanded
-from experiments.seeding import stream
+from experiments.seeding import Draws, stream
 from experiments.tasks.base import IGNORED, Examples, Task
 from experiments.tasks.text_files import SHA256, read_text, shakespeare_file
 
@@ -168,10 +168,23 @@ class Windows:
     def to(self, device: torch.device) -> "Windows":
         return replace(self, tokens=self.tokens.to(device))
 
-    def sample(self, size: int, generator: torch.Generator) -> Examples:
-        """Draw windows that begin anywhere in the text, every position being equally likely."""
+    def draw(self, size: int, generator: torch.Generator) -> Draws:
+        """Draw where windows begin, (B,), every position of the text being equally likely.
+
+        Under the masked objective :func:`draw_hiding` adds what hides their characters.
+        """
         positions = len(self.tokens) - self.context
-        return self._at(torch.randint(positions, (size,), generator=generator), generator)
+        starts = torch.randint(positions, (size,), generator=generator)
+        return starts, *self._hiding(size, generator)
+
+    def at(self, draws: Draws) -> Examples:
+        """Return the windows that :meth:`draw` decided."""
+        starts, *hiding = draws
+        positions = starts[:, None] + torch.arange(self.context + 1, device=starts.device)
+        tokens = self.tokens[positions].long()  # (B, context + 1)
+        if self.mask is None:
+            return Examples(tokens[:, :-1], tokens[:, 1:])
+        return hide(tokens[:, :-1], self.mask, *hiding)
 
     def carve(self, size: int, generator: torch.Generator) -> tuple["Windows", Examples]:
         """Take the last ``size`` windows out; return the text before them, then those.
@@ -188,18 +201,22 @@ class Windows:
     def _evenly(self, windows: int) -> Examples:
         """Return evenly spread windows; under the masked objective always with the same masks."""
         starts = torch.arange(windows) * len(self) // windows * self.context
-        return self._at(starts, stream(0, "masks"))
+        draws = starts, *self._hiding(windows, stream(0, "masks"))
+        return self.at(tuple(drawn.to(self.tokens.device) for drawn in draws))
 
-    def _at(self, starts: Tensor, generator: torch.Generator) -> Examples:
-        device = self.tokens.device
-        positions = starts.to(device)[:, None] + torch.arange(self.context + 1, device=device)
-        tokens = self.tokens[positions].long()  # (B, context + 1)
+    def _hiding(self, windows: int, generator: torch.Generator) -> Draws:
         if self.mask is None:
-            return Examples(tokens[:, :-1], tokens[:, 1:])
-        return hide(tokens[:, :-1], self.mask, generator)
+            return ()
+        return draw_hiding((windows, self.context), self.mask, generator)
 
 
-def hide(tokens: Tensor, mask: int, generator: torch.Generator) -> Examples:
+def draw_hiding(shape: tuple[int, int], mask: int, generator: torch.Generator) -> Draws:
+    """Draw what :func:`hide` takes for windows of a shape (B, T), with a CPU generator."""
+    chances = torch.rand(2, *shape, generator=generator)
+    return chances, torch.randint(mask, shape, generator=generator)
+
+
+def hide(tokens: Tensor, mask: int, chances: Tensor, others: Tensor) -> Examples:
     """Choose 15 % of the positions of each window, at least one, and hide most of their characters.
 
     Of those chosen, 80 % show ``mask``, 10 % a random character, and 10 % keep their own.
@@ -207,10 +224,10 @@ def hide(tokens: Tensor, mask: int, generator: torch.Generator) -> Examples:
     Args:
         tokens: Windows, (B, T), of numbers less than ``mask``.
         mask: The token that hides.
-        generator: On the CPU, so that every device sees the same.
+        chances: Uniform numbers, (2, B, T): which positions are chosen, and what becomes of each.
+        others: Random characters, (B, T).
     """
-    order, fate = torch.rand(2, *tokens.shape, generator=generator).to(tokens.device)
-    others = torch.randint(mask, tokens.shape, generator=generator).to(tokens.device)
+    order, fate = chances
     count = max(1, round(PREDICTED * tokens.shape[1]))
     chosen = torch.zeros_like(tokens, dtype=torch.bool).scatter(1, order.topk(count).indices, True)
     shown = torch.where(fate < MASKED + REPLACED, others, tokens).masked_fill(fate < MASKED, mask)

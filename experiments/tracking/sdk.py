@@ -32,8 +32,8 @@ def session(*, keep: bool = False, **typed: Any) -> Iterator[wandb.Settings]:
     """Have W&B's service inside the block; blocks of several threads share one.
 
     The service is another process, which can be killed or hang. As it ends with the block, neither
-    the next run nor the end of this process stumbles over it. One that somebody else has begun in
-    this process is theirs to end.
+    the next run nor the end of this process stumbles over it. A service that other code of this
+    process has started is not stopped.
 
     Args:
         keep: Leave the service to the next block, unless this one ends by an exception.
@@ -51,7 +51,7 @@ def session(*, keep: bool = False, **typed: Any) -> Iterator[wandb.Settings]:
             if not os.environ[name]:
                 del os.environ[name]  # empty means unset
     try:
-        wandb.termsetup(settings(), None)  # it says what settings files it reads, if nobody objects
+        wandb.termsetup(settings(), None)  # else W&B prints which settings files it reads
         yield wandb.setup(settings=settings(**typed)).settings
     except BaseException:
         keep = False

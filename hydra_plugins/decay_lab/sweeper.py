@@ -71,7 +71,7 @@ class GridSweeper(Sweeper):
                 f"{len(failed)} of {len(cells)} cells failed, as said above; "
                 "the same command runs them again"
             )
-        for name in dict.fromkeys(cell.job["name"] for cell in cells):
+        for name in dict.fromkeys(cell.config.name for cell in cells):
             log.info("draw them: python analyze.py experiment=%s", name)
         return returns
 

@@ -70,7 +70,7 @@ def train(words, folder, before_step=None):
     whole, step = trainer.Trainer.run, trainer.Trainer.train_step
 
     def kept(self, callbacks):
-        final = whole(self, callbacks)
+        final = yield from whole(self, callbacks)
         weights = [p.detach().clone() for p in self.model.parameters()]
         torch.save(weights, f"{folder}.weights")
         return final

@@ -6,7 +6,7 @@ import torch
 from experiments.errors import UserError
 from experiments.models import ShakeShake
 from experiments.models.shake_shake import ShakeBlock, Skip
-from experiments.run import trainer
+from experiments.run import batches, trainer
 from experiments.seeding import stream
 from tests.tiny_runs import build_config, make_trainer, run_config
 
@@ -56,11 +56,9 @@ def test_a_block_that_changes_channels_rectifies_the_stream_before_its_skip_conn
 
 def test_evaluation_draws_nothing():
     model = small().eval()
-    generator = torch.Generator().manual_seed(0)
-    model.generator = generator
-    before = generator.get_state()
+    before = torch.random.get_rng_state()
     assert torch.equal(model(images()), model(images()))
-    assert torch.equal(generator.get_state(), before)
+    assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def probed(model, x):
@@ -92,8 +90,8 @@ def probed(model, x):
 
 def test_forward_and_backward_take_two_coefficients_of_their_own_for_every_block_and_image():
     model = small(depth=14).double()
-    model.generator = stream(0, "network", 3)
     batch = 5
+    model.drawn = model.draw(batch, stream(0, "network", 3))
     alphas, betas = [], []
     for a, b, skip, out in probed(model, images(batch=batch).double()):
         along, towards = (out - skip - b).flatten(1), (a - b).flatten(1)
@@ -176,8 +174,7 @@ def test_a_run_follows_from_its_seed_whatever_torch_s_own_generator_is_at(config
 def test_two_steps_draw_different_coefficients(config):
     trainer = make_trainer(config)
     drawn = []
-    original = trainer.model._coefficients
-    trainer.model._coefficients = lambda x: drawn.append(original(x)) or drawn[-1]
+    trainer.model.register_forward_pre_hook(lambda model, inputs: drawn.append(model.drawn[0]))
     steps(trainer, 2)
     assert not torch.equal(drawn[0], drawn[1])
     assert torch.equal(drawn[1], torch.rand(3, 2, 16, generator=stream(0, "network", 1)))
@@ -194,7 +191,8 @@ def test_a_run_that_goes_on_from_a_checkpoint_ends_with_the_same_bits(config):
 
 def test_a_network_that_draws_nothing_costs_no_generator(monkeypatch):
     names = []
-    monkeypatch.setattr(trainer, "stream", lambda *key: names.append(key[1]) or stream(*key))
+    for module in (trainer, batches):
+        monkeypatch.setattr(module, "stream", lambda *key: names.append(key[1]) or stream(*key))
     steps(make_trainer(build_config("epochs=4")), 3)
     assert set(names) == {"batches"}
 

@@ -4,6 +4,7 @@ import pytest
 
 from experiments.errors import UserError
 from experiments.record import files, tables
+from experiments.record.folder import covers
 from experiments.report.data.frames import frame
 from tests.report.report_data import run, write_runs
 
@@ -62,6 +63,14 @@ def test_committed_rows_win_and_are_neither_lost_nor_changed(tmp_path):
     assert path.read_text().startswith(head)
     assert [row["id"] for row in merged] == ["old", "new"]
     assert merged[0] | kept == merged[0]
+
+
+def test_a_run_that_is_run_again_for_a_probe_keeps_its_row_which_names_the_probe():
+    committed = tables.merge([], [run(id="a", lr=1.0, test_error=5.0)])
+    (row,) = tables.merge(committed, [run(id="a", lr=1.0, test_error=6.0, probe="decay")])
+    assert row == committed[0] | {"probe": "decay"}
+    assert covers(row, "decay")
+    assert tables.merge([row], [run(id="a", lr=1.0, probe="other")]) == [row]
 
 
 def test_order_of_rows_is_that_of_their_settings_not_of_arrival():

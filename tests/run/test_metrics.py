@@ -18,6 +18,7 @@ from tests.tiny_runs import (
     composed,
     dying_at,
     final_weights,
+    finish,
     make_trainer,
     run_config,
 )
@@ -50,12 +51,12 @@ def by_hand():
     config = build_config(*WORDS)
     task = build.build_task(config)
     model = build.build_model(config, task)
-    batches = make_trainer(config)
+    batches = make_trainer(config).batches
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.02, weight_decay=0.5, betas=(0.9, 0.98))
     points, losses = [], []
     for step in range(STEPS):
         optimizer.param_groups[0]["lr"] = 0.02 * eta(step)
-        batch = batches.batch(step)
+        batch = batches.at(step)
         loss = F.cross_entropy(model(batch.inputs), batch.labels)
         optimizer.zero_grad()
         loss.backward()
@@ -163,6 +164,13 @@ def test_seconds_are_those_of_all_attempts_without_the_time_between(
     assert run(composed(*words), in_tmp / "killed")["seconds"] == 12
 
 
+def train(made):
+    """Take the steps that are left, without evaluating."""
+    while made.step < made.budget.steps:
+        made.train_step()
+        made.check()
+
+
 class Breaks:
     """A network's forward pass that gives NaN from some step on, counted from 1."""
 
@@ -179,7 +187,7 @@ def test_the_step_at_which_the_loss_was_lost_is_named(step, seen):
     made = make_trainer(build_config("epochs=10"))
     made.forward = Breaks(made, step)
     with pytest.raises(Diverged, match=rf"^the loss became nan at step {step} of 30$"):
-        list(made.steps())
+        train(made)
     assert made.step == seen
 
 
@@ -190,7 +198,7 @@ def test_a_loss_that_was_lost_before_a_checkpoint_is_named_after_it():
         first.train_step()
     second.load_state_dict(first.state_dict())
     with pytest.raises(Diverged, match="became nan at step 7 of 30"):
-        list(second.steps())
+        train(second)
 
 
 def test_a_loss_that_is_lost_in_evaluation_alone_ends_the_run(in_tmp, monkeypatch):
@@ -232,7 +240,7 @@ class Silent:
 def test_neither_training_nor_evaluation_asks_a_device_for_double_precision():
     made = make_trainer(build_config("model=gpt", "model.dropout=0.1", "model.width=8"))
     with NoDouble():
-        final = made.run(Silent())
+        final = finish(made, Silent())
     assert final["test_loss"] > 0
 
 

@@ -22,9 +22,9 @@ ROOT = Path(__file__).parents[2]
 
 def linear(batch, batch_size):
     """What counting sees of a trainer whose network is one matrix, (4, 3)."""
-    inputs = torch.randn(batch, 3)
+    inputs, labels = torch.randn(batch, 3), torch.zeros(batch, dtype=torch.long)
     return SimpleNamespace(
-        batch=lambda step: Examples(inputs, torch.zeros(batch, dtype=torch.long)),
+        batches=SimpleNamespace(at=lambda step: Examples(inputs, labels)),
         model=torch.nn.Linear(3, 4, bias=False),
         budget=SimpleNamespace(batch_size=batch_size),
     )

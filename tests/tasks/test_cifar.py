@@ -17,7 +17,7 @@ from experiments.tasks import cifar_layouts
 from experiments.tasks.cifar import MEAN, STD, cifar
 from experiments.tasks.cifar_files import load
 from experiments.tasks.cifar_layouts import NAMES
-from experiments.tasks.images import Normalize, flip_and_crop
+from experiments.tasks.images import FlipAndCrop, Normalize
 
 
 @pytest.fixture
@@ -429,13 +429,15 @@ def test_normalizing_gives_the_channel_statistics_of_the_paper():
     assert torch.allclose(normalize(images + torch.tensor(STD).view(3, 1, 1)), torch.ones(()))
 
 
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
+def augmented(images, *, flip, padding, seed=0):
+    augment = FlipAndCrop(flip, padding)
+    draws = augment.draw(len(images), torch.Generator().manual_seed(seed))
+    return augment(images, draws)
 
 
 def test_half_of_the_images_are_mirrored():
     images = torch.arange(4.0).expand(1000, 1, 2, 4)
-    out = flip_and_crop(images, generator(), flip=True, padding=0)
+    out = augmented(images, flip=True, padding=0)
     mirrored = (out[:, 0, 0, 0] == 3).float().mean()
     assert 0.45 < mirrored < 0.55
     assert torch.equal(out.sort(-1).values, images)
@@ -443,7 +445,7 @@ def test_half_of_the_images_are_mirrored():
 
 def test_a_crop_is_a_shift_by_up_to_the_padding_with_zeros_moving_in():
     image = torch.arange(1.0, 26).view(1, 1, 5, 5)
-    out = flip_and_crop(image.expand(500, -1, -1, -1), generator(), flip=False, padding=2)
+    out = augmented(image.expand(500, -1, -1, -1), flip=False, padding=2)
     padded = torch.nn.functional.pad(image, [2] * 4)[0, 0]
     windows = {tuple(padded[y : y + 5, x : x + 5].flatten().tolist()): (y, x)
                for y in range(5) for x in range(5)}  # fmt: skip
@@ -453,8 +455,6 @@ def test_a_crop_is_a_shift_by_up_to_the_padding_with_zeros_moving_in():
 
 def test_augmentation_is_a_function_of_its_generator():
     images = torch.rand(16, 3, 8, 8)
-    one, same, other = (
-        flip_and_crop(images, generator(s), flip=True, padding=4) for s in (0, 0, 1)
-    )
+    one, same, other = (augmented(images, flip=True, padding=4, seed=s) for s in (0, 0, 1))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)

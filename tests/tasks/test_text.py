@@ -22,7 +22,7 @@ from experiments.run.cell import run, summarize
 from experiments.seeding import stream
 from experiments.tasks import IGNORED, Examples, text_files
 from experiments.tasks import text as module
-from experiments.tasks.text import Windows, encode, hide, shakespeare, text
+from experiments.tasks.text import Windows, draw_hiding, encode, hide, shakespeare, text
 from tests.tiny_runs import composed, make_trainer, run_config
 
 ROOT = Path(__file__).parents[2]
@@ -95,7 +95,7 @@ def test_a_window_is_to_be_continued_by_the_characters_after_each_of_its_own():
 
 def test_windows_are_drawn_at_every_place_equally_often():
     windows = Windows(torch.arange(13, dtype=torch.int32), 4)
-    drawn = windows.sample(9000, stream(0, "batches"))
+    drawn = windows.at(windows.draw(9000, stream(0, "batches")))
     assert torch.equal(drawn.labels, drawn.inputs + 1)
     counts = torch.bincount(drawn.inputs[:, 0], minlength=9)
     assert len(counts) == 9
@@ -105,9 +105,9 @@ def test_windows_are_drawn_at_every_place_equally_often():
 
 def test_batches_follow_from_seed_and_step_alone(book):
     first, again, other = (make_trainer(config(book, f"seed={seed}")) for seed in (0, 0, 1))
-    assert torch.equal(first.batch(3).inputs, again.batch(3).inputs)
-    assert not torch.equal(first.batch(3).inputs, first.batch(4).inputs)
-    assert not torch.equal(first.batch(3).inputs, other.batch(3).inputs)
+    assert torch.equal(first.batches.at(3).inputs, again.batches.at(3).inputs)
+    assert not torch.equal(first.batches.at(3).inputs, first.batches.at(4).inputs)
+    assert not torch.equal(first.batches.at(3).inputs, other.batches.at(3).inputs)
 
 
 def test_an_epoch_reads_as_many_characters_as_the_training_text_has(book):
@@ -136,7 +136,8 @@ def test_a_validation_split_is_the_end_of_the_training_text(book):
 
 def test_of_the_masked_positions_most_are_hidden_some_replaced_some_left():
     tokens = torch.arange(40).expand(3000, 40)
-    hidden = hide(tokens, 40, stream(0, "batches"))
+    draws = draw_hiding((3000, 40), 40, stream(0, "batches"))
+    hidden = hide(tokens, 40, *draws)
     chosen = hidden.labels != IGNORED
     assert (chosen.sum(1) == 6).all()  # 15 % of 40
     assert torch.equal(hidden.labels[chosen], tokens[chosen])
@@ -148,7 +149,8 @@ def test_of_the_masked_positions_most_are_hidden_some_replaced_some_left():
     assert kept == pytest.approx(0.1 + 0.1 / 40, abs=0.01)
     replaced = shown[(shown != 40) & (shown != tokens[chosen])]
     assert replaced.unique().tolist() == list(range(40))
-    two_characters = hide(tokens % 2, 2, stream(0, "batches")).inputs[chosen]
+    draws = draw_hiding((3000, 40), 2, stream(0, "batches"))
+    two_characters = hide(tokens % 2, 2, *draws).inputs[chosen]
     assert (two_characters == 2).float().mean().item() == pytest.approx(share)
     per_place = chosen.float().mean(0)
     assert per_place.min() > 0.12
@@ -156,7 +158,8 @@ def test_of_the_masked_positions_most_are_hidden_some_replaced_some_left():
 
 
 def test_even_the_shortest_window_has_something_to_predict():
-    assert hide(torch.zeros(5, 2, dtype=torch.long), 3, stream(0, "batches")).predictions() == 5
+    draws = draw_hiding((5, 2), 3, stream(0, "batches"))
+    assert hide(torch.zeros(5, 2, dtype=torch.long), 3, *draws).predictions() == 5
 
 
 def test_evaluation_masks_are_always_the_same_and_training_masks_never(book):
@@ -164,7 +167,8 @@ def test_evaluation_masks_are_always_the_same_and_training_masks_never(book):
     assert torch.equal(first.test.inputs, second.test.inputs)
     assert torch.equal(first.test.labels, second.test.labels)
     assert torch.equal(first.train.measured().labels, second.train.measured().labels)
-    drawn = [first.train.sample(50, stream(0, "batches", step)).labels for step in (0, 1)]
+    draws = [first.train.draw(50, stream(0, "batches", step)) for step in (0, 1)]
+    drawn = [first.train.at(numbers).labels for numbers in draws]
     assert not torch.equal(*((labels == IGNORED) for labels in drawn))
     assert not first.network["causal"]
     assert first.network["vocabulary"] == len(encode(BOOK)[0]) + 1
@@ -197,7 +201,7 @@ def test_losses_and_errors_are_means_over_the_positions_that_are_predicted(book,
 def test_a_training_step_takes_the_gradient_of_the_mean_over_predicted_positions(book):
     trainer = make_trainer(config(book))
     labels = torch.tensor([[1, 0, IGNORED], [IGNORED, IGNORED, 1]])
-    trainer.batch = lambda step: Examples(torch.zeros_like(labels), labels)
+    trainer.batches.read = lambda *step: (Examples(torch.zeros_like(labels), labels), ())
     trainer.model = Certain()
     trainer.train_step()
     # the odds move with the weight: 3/4 less the label, of each of three positions

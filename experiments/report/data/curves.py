@@ -1,15 +1,14 @@
 """The learning curves of an experiment: gathered from run folders, typed, thinned, asked."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from experiments.record.folder import run_folders
-from experiments.record.tables import Kind, Row
+from experiments.record.folder import RunFolder
+from experiments.record.tables import Gathered, Kind, Row, gather_lines
 from experiments.report.data.frames import side_frame
 
 #: The committed table of an experiment's curves, beside its runs table.
@@ -26,34 +25,17 @@ KIND = Kind(
 )
 
 
-@dataclass
-class Gathered:
-    """What the run folders of an experiment hold: points as text, and which folders gave none."""
-
-    points: list[Row] = field(default_factory=list)
-    corrupt: list[str] = field(default_factory=list)
-
-
 def gather(sweep: Path) -> Gathered:
-    """Read the metrics of every run of an experiment that has ended, while others may go on.
+    """Read the learning curves of every run of an experiment that has ended.
 
     Numbers are kept to six significant digits: a figure needs three, and a sweep of 200 runs with
-    ten points each then takes 150 kB. A file with a line that is no point is named and left out; a
-    folder whose result is damaged is left to ``tables.gather`` to name.
+    ten points each then takes 150 kB.
     """
-    found = Gathered()
-    for run in run_folders(sweep):
-        try:
-            row = run.row()
-        except ValueError:
-            continue
-        if row is None:
-            continue
-        try:
-            found.points += [_point(row["id"], metrics) for metrics in run.metrics()]
-        except (ValueError, TypeError, KeyError, OSError) as error:
-            found.corrupt.append(f"{run.path.name} ({str(error).splitlines()[0]})")
-    return found
+    return gather_lines(sweep, _points)
+
+
+def _points(run: RunFolder, name: str) -> list[Row]:
+    return [_point(name, metrics) for metrics in run.metrics()]
 
 
 def _point(name: str, metrics: dict[str, Any]) -> Row:

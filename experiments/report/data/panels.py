@@ -256,7 +256,7 @@ def missing_runs(runs: pd.DataFrame, planned: Sequence[Mapping[str, object]]) ->
 
 
 def _nearest(column: pd.Series, alike: pd.DataFrame) -> pd.Series:
-    """Return the column's values at the runs that agree with a planned one on most that matters."""
+    """Return the column's values at the runs that are most similar to a planned one."""
     group = str(column.name).split(".")[0]
     orders = [alike.all(axis=1), alike.get(group), alike["optim"]]
     return next((column[at] for at in orders if at is not None and at.any()), column)

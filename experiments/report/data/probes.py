@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.probe.table import COLUMNS
-from experiments.record.folder import run_folders
-from experiments.record.tables import Kind, Row, text
+from experiments.record.folder import RunFolder
+from experiments.record.tables import Gathered, Kind, Row, gather_lines, text
 from experiments.report.data.frames import side_frame
 
 #: The committed table of what an experiment's probes saw, beside its runs table.
@@ -21,27 +21,14 @@ KIND = Kind(
 )
 
 
-def gather(sweep: Path) -> tuple[list[Row], list[str]]:
-    """Read what probes saw in every run of an experiment that has ended, while others may go on.
+def gather(sweep: Path) -> Gathered:
+    """Read what probes saw in every run of an experiment that has ended."""
+    return gather_lines(sweep, _lines)
 
-    Returns:
-        The rows as text, and the folders whose table is damaged, each with the reason.
-    """
-    rows: list[Row] = []
-    corrupt: list[str] = []
-    for run in run_folders(sweep):
-        try:
-            row = run.row()
-        except ValueError:
-            continue  # left to ``tables.gather`` to name
-        if row is None:
-            continue
-        try:
-            found = [{"id": row["id"]} | line for line in run.probe()]
-            rows += [{key: text(line[key]) for key in COLUMNS} for line in found]
-        except (ValueError, TypeError, KeyError, OSError) as error:
-            corrupt.append(f"{run.path.name} ({str(error).splitlines()[0]})")
-    return rows, corrupt
+
+def _lines(run: RunFolder, name: str) -> list[Row]:
+    found = [{"id": name} | line for line in run.probe()]
+    return [{key: text(line[key]) for key in COLUMNS} for line in found]
 
 
 def frame(rows: Sequence[Row]) -> pd.DataFrame:

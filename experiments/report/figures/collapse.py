@@ -49,10 +49,10 @@ ENDS = {"value": "", "low": "_low", "high": "_high"}
 SHORT = {"step_shrink": "shrink per step", "torch_wd": "torch's weight_decay"}
 TITLE = "In which coordinate the {} of all learning rates fall together"
 CAPTION = (
-    "{}: {} over weight decay, a line a learning rate, on the left over the shrink per step (the "
-    "paper's lambda; lr times an L2 coefficient), on the right over torch's weight_decay. Decay is "
-    "decoupled from the learning rate in the coordinate in which the dots, the {}, stand above one "
-    "another"
+    "{}: {} over weight decay, one line per learning rate, on the left over the shrink per step "
+    "(the paper's lambda; lr times an L2 coefficient), on the right over torch's weight_decay. "
+    "Decay is decoupled from the learning rate in the coordinate in which the dots, the {}, stand "
+    "above one another"
 )
 EXPLAINED = """\
 The spread is the standard deviation, over the learning rates that count for the slope, of log2 of
@@ -61,8 +61,8 @@ an L2 coefficient (what SGD without momentum shrinks); torch's weight_decay is l
 L2 coefficient itself. The shrink of the whole run is the shrink per step times the sum of the
 schedule's factors, the same for all cells of a panel, and so are its spread and slope. The
 difference is the spread over the shrink per step minus that over torch's weight_decay; it is at
-most the spread of the learning rates themselves. Noise adds to both spreads alike, so it hides a
-difference rather than makes one; the column noise has the spread that it alone would give to
+most the spread of the learning rates themselves. Noise adds to both spreads alike, so it can hide a
+difference but not make one; the column noise has the spread that it alone would give to
 learning rates that share one {one}. Brackets are 95 % intervals, as those of the slope, but
 without the {jitter:g} octaves by which a slope lets the {what} lie off a straight line: these would
 add to every spread. Of a slope within ±{still:g} it is said that they stay. `collapse.csv` has
@@ -303,7 +303,7 @@ def _legend(place: SubFigure, found: Sequence[Collapse], columns: int) -> None:
         Line2D([], [], label="no decay", color="0.3", marker="_", ms=6, ls="", mew=1.3),
         Line2D([], [], label=f"cells, {marks.averaged([one.measured for one in found])}",
                color="0.4", marker=".", ms=4, ls=""),
-        Line2D([], [], label="goes on beyond the frame", color="0.4", marker="^", ms=4, ls=""),
+        Line2D([], [], label=marks.GOES_ON, color="0.4", marker="^", ms=4, ls=""),
     ]  # fmt: skip
     if found[0].measured.surface.posterior:
         handles.append(Patch(label="95 % interval", facecolor="0.4", alpha=0.2))

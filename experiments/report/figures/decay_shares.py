@@ -127,7 +127,7 @@ def _number_logs(ax: Axes) -> None:
 
 
 def spectrum(rows: pd.DataFrame, *, ax: Axes) -> Axes:
-    """Draw r over eta at one look by layer: quartiles thick, 5 to 95 % thin, the median a dot."""
+    """Draw r over eta by layer at one step: quartiles thick, 5 to 95 % thin, the median a dot."""
     layers = list(rows["layer"].unique())
     optims = _optims(rows)
     for k, optim in enumerate(optims):
@@ -148,7 +148,7 @@ def spectrum(rows: pd.DataFrame, *, ax: Axes) -> Axes:
 
 
 def against_gradients(rows: pd.DataFrame, *, ax: Axes) -> Axes:
-    """Draw r over eta against root v of sampled weights at one look; the slope is over all."""
+    """Draw r over eta against root v of sampled weights at one step; the slope is over all."""
     for optim in _optims(rows):
         own = rows[(rows["optim"] == optim) & (rows["logs"] > 0) & (rows["sample_r"] != "")]
         if not len(own):
@@ -173,7 +173,8 @@ def against_gradients(rows: pd.DataFrame, *, ax: Axes) -> Axes:
 def over_training(table: pd.DataFrame, runs: pd.DataFrame, *, ax: Axes) -> Axes:
     """Draw the network's median r over eta with its quartiles over steps, mean over seeds.
 
-    The legend says by what r is multiplied from the first look to the last, if by 1.1 or more.
+    The legend says by what r is multiplied from the first measurement to the last, if by 1.1 or
+    more.
     """
     optims = _optims(table)
     for optim in optims:
@@ -203,7 +204,7 @@ def _line_a_matrix(rows: pd.DataFrame, ax: Axes) -> None:
 def turning(rows: pd.DataFrame, runs: pd.DataFrame, *, ax: Axes) -> Axes:
     """Draw each weight matrix's angle a step over the predicted one, over the steps of a seed.
 
-    The legend has its median over matrices and looks, mean over seeds.
+    The legend has its median over matrices and measurements, mean over seeds.
     """
     rows = rows[rows["rotation_predicted"] > 0]
     ratio = rows["rotation"] / rows["rotation_predicted"]
@@ -218,7 +219,7 @@ def turning(rows: pd.DataFrame, runs: pd.DataFrame, *, ax: Axes) -> Axes:
 
 
 def growth(rows: pd.DataFrame, *, ax: Axes) -> Axes:
-    """Draw each weight matrix's norm, relative to that at the first look, over a seed's steps.
+    """Draw each weight matrix's norm, relative to the first one measured, over a seed's steps.
 
     One that falls below ``VANISHED`` is drawn until it does, and named there.
     """
@@ -240,7 +241,7 @@ def growth(rows: pd.DataFrame, *, ax: Axes) -> Axes:
         text = f"   {_short(leaves['layer'])} falls to {last['shown']:.0e}"
         ax.annotate(text, at, color=colour, fontsize=style.FONT - 1, va="bottom")
         ax.set_ylim(bottom=VANISHED)
-    return _finish(ax, "e. norm of each matrix", "step", "relative to the first look")
+    return _finish(ax, "e. norm of each matrix", "step", "relative to the first measurement")
 
 
 def against_rate(runs: pd.DataFrame, *, ax: Axes) -> Axes:

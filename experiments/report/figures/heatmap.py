@@ -14,10 +14,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from experiments.report.data import coordinates, names
-from experiments.report.data.panels import PROTOCOL, grouped, seeds
+from experiments.report.data.panels import PROTOCOL, grouped
 from experiments.report.data.text import MINUS
 from experiments.report.data.units import is_loss, unit
-from experiments.report.figures import panel_axes, style
+from experiments.report.figures import marks, panel_axes, style
 from experiments.report.figures.kinds import Page, Part, Picture, kind
 from experiments.report.figures.tuning_curves import tuning_curves
 from experiments.report.statistics.measure import Measured, measure_one
@@ -262,13 +262,13 @@ def _legend(
         ),
     }
     handles = [handle for mark, handle in known.items() if mark in drawn]
-    marks = {
+    states_shown = {
         "diverged": (style.DIVERGED, "", r"$\times$ diverged"),
         "partial": (style.PARTIAL, "", "/ some seeds diverged"),
         "missing": ("white", "//////", "not run yet"),
         "hidden": (style.HIDDEN, "", "no number"),
     }
-    patches = [mark for state, mark in marks.items() if state in states]
+    patches = [mark for state, mark in states_shown.items() if state in states]
     patches += [(style.ABOVE, "", shown.above)] if shown else []
     for face, hatch, label in patches:
         patch = Patch(
@@ -303,15 +303,9 @@ def caption(measured: Sequence[Measured]) -> str:
     metric = measured[0].settings.metric
     words = metric.replace("_", " ").capitalize()
     where = SPLITS[metric.split("_")[0]]
-    text = f"{words} at the end of training, on the {where}; {averaged(measured)}"
+    text = f"{words} at the end of training, on the {where}; {marks.averaged(measured)}"
     missing = int(sum((one.panel.cells["status"] == "missing").sum() for one in measured))
     text += f"; {missing} planned cells not run yet" if missing else ""
     if any((one.panel.cells["bound"] != "").any() for one in measured):
         text += "; cells in the colour above the scale are known only as bounds"
     return text + "."
-
-
-def averaged(measured: Sequence[Measured]) -> str:
-    """Say over how many seeds a cell is a mean."""
-    own = seeds(one.panel for one in measured)
-    return "one seed" if own == "1 seed" else f"mean over {own}"

@@ -114,7 +114,7 @@ _KINDS: dict[str, Draw] = {}
 
 
 def kind(name: str) -> Callable[[Draw], Draw]:
-    """Enter the function beneath as a kind of figure, as ``figures=[NAME]`` asks for it."""
+    """Register the decorated function as a kind of figure, which ``figures=[NAME]`` asks for."""
 
     def enter(draw: Draw) -> Draw:
         _KINDS[name] = draw

@@ -24,15 +24,14 @@ from experiments.report.statistics.measure import Measured
 
 METRICS = {"test_loss": "test loss", "train_loss": "training loss"}
 CAPTION = (
-    "{}: loss on the test set (above) and on the training set (below) over weight decay, a line a "
-    "learning rate, darker with more, {}; without decay at the left; stars: the lowest"
+    "{}: loss on the test set (above) and on the training set (below) over weight decay, one "
+    "line per learning rate, darker with more, {}; without decay at the left; stars: the lowest"
 )
 EXPLAINED = """\
 Each loss is that of the best learning rate and decay, chosen on the other seeds and judged on its
-own, mean over seeds; without decay only the learning rate is chosen. Brackets are 95 % bootstrap
-intervals over seeds: deviations from a cell's mean are drawn from those of the better half of all
-cells, since two seeds of one cell may agree by chance. The training loss is measured at the end, in
-evaluation mode, on the training set (on a text: on windows evenly spread over it)."""
+own, mean over seeds; without decay only the learning rate is chosen. Brackets are 95 % intervals by
+Student's t over the seeds. The training loss is measured at the end, in evaluation mode, on the
+training set (on a text: on windows evenly spread over it)."""
 
 
 @kind("losses")

@@ -14,13 +14,12 @@ from experiments.report.data import coordinates
 from experiments.report.data.panels import ranked
 from experiments.report.data.text import short
 from experiments.report.figures import style
+from experiments.report.statistics.decoupling import TIE
 
 #: Points: size of the numbers in cells.
 NUMBER = 4.6
 #: Distance of the wd = 0 column from the others, in columns.
 GAP = 0.4
-#: Errors closer than this are equal.
-TIE = 1e-9
 LOG = np.log10(2)
 
 

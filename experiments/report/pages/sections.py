@@ -36,15 +36,15 @@ IN_UNITS = ("freezing_cost", "one_pass_regret", "best_of_10")
 SHAKY = ("lower bound", "edge", "samples")
 EXPLAINED = """\
 Slopes are d log2 wd* / d log2 lr: 0 is decoupled, -1 fully coupled. The cost of freezing is the
-mean loss, in {unit}, of keeping the globally best wd while lr moves. {how} The share near the best
-counts cells within {near:g} {unit} of it; the one-pass regret is what tuning lr, then wd, once,
-leaves on the table; best of 10 draws is the lowest error to expect from ten random cells; the
-interaction share is the part of the variance in the basin that no f(lr) + g(wd) explains: these,
-and the top-10 correlation, are of the cells, with 95 % bootstrap intervals over seeds ({samples}
-samples, what a seed adds to all cells drawn jointly); with one seed the noise of a run comes from
-replicate cells at wd = 0 or from the experiment that `decoupling.csv` names, and without any there
-is no interval. `decoupling.csv` has every number with what it rests on; the formulas stand in
-`smooth.py`, `decoupling.py` and `tuning.py` of `experiments/report/statistics`."""
+mean rise of the metric, in {unit}, when wd stays at the best value of all while lr moves. {how} The
+share near the best counts cells within {near:g} {unit} of it; the one-pass regret is what tuning
+lr, then wd, once, leaves on the table; best of 10 draws is the lowest error to expect from ten
+random cells; the interaction share is the part of the variance in the basin that no f(lr) + g(wd)
+explains: these, and the top-10 correlation, are of the cells, with 95 % bootstrap intervals over
+seeds ({samples} samples, what a seed adds to all cells drawn jointly); with one seed the noise of a
+run comes from replicate cells at wd = 0 or from the experiment that `decoupling.csv` names, and
+without any there is no interval. `decoupling.csv` has every number with what it rests on; the
+formulas: `smooth.py`, `decoupling.py` and `tuning.py` of `experiments/report/statistics`."""
 #: By the estimator: how slopes and costs are found.
 HOW = {
     "gp": """\

@@ -159,7 +159,7 @@ def _curves(runs: Path, committed: list[Row], level: float | None) -> list[Row]:
     found = curves.gather(runs)
     if found.corrupt:
         log.warning("skipped corrupt curves: %s", "; ".join(found.corrupt))
-    new = found.points if level is None else curves.thin(found.points, level)
+    new = found.rows if level is None else curves.thin(found.rows, level)
     return tables.merge(committed, new, curves.KIND)
 
 
@@ -206,8 +206,9 @@ def _nothing(experiment: str, gathered: tables.Gathered, runs: Path, results: Pa
     text = f"experiment={experiment} has no finished run in {runs / experiment}"
     if gathered.unfinished:
         text += f" ({gathered.unfinished} unfinished)"
-    text += f"; did you mean {near[0]}?" if near else ""
-    return f"{text}; experiments with runs: {', '.join(known) or 'none yet'}"
+    if near:
+        return f"{text}; did you mean {near[0]}?"
+    return f"{text}; experiments with runs or a committed table: {', '.join(known) or 'none yet'}"
 
 
 def _open_ends(measured: list[Measured], gathered: tables.Gathered) -> list[str]:
@@ -215,7 +216,7 @@ def _open_ends(measured: list[Measured], gathered: tables.Gathered) -> list[str]
     if missing := sum(len(one.panel.runs) - one.panel.done for one in measured):
         lines.append(f"{missing} planned runs are missing")
     if gathered.unfinished:
-        lines.append(f"{gathered.unfinished} runs are unfinished (running, or killed)")
+        lines.append(f"{gathered.unfinished} runs have begun and not ended (running, or stopped)")
     if gathered.corrupt:
         lines.append(f"{len(gathered.corrupt)} runs are corrupt and were skipped")
     return lines

@@ -31,10 +31,10 @@ def report(runs_dir: Path, results_dir: Path) -> str:
         UserError: No run has been watched yet; or a committed table is damaged.
     """
     folder = results_dir / NAME
-    gathered, corrupt = probes.gather(runs_dir / NAME)
-    if corrupt:
-        log.warning("skipped corrupt probes: %s", "; ".join(corrupt))
-    kept = tables.merge(tables.read(folder / probes.FILE, probes.KIND), gathered, probes.KIND)
+    found = probes.gather(runs_dir / NAME)
+    if found.corrupt:
+        log.warning("skipped corrupt probes: %s", "; ".join(found.corrupt))
+    kept = tables.merge(tables.read(folder / probes.FILE, probes.KIND), found.rows, probes.KIND)
     runs = tables.known(NAME, runs_dir, results_dir)
     if not kept or not runs:
         raise UserError(

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.report.data import names
+from experiments.report.data.panels import grouped
 from experiments.report.data.text import MINUS, Table, markdown
 from experiments.report.pages import why_factors
 from experiments.report.statistics import why_claims
@@ -44,7 +45,8 @@ the weight that decay takes: ηλ under SGDW and AdamW, about ηαλ/(1−β₁)
 
 Every claim is a range of one number, judged by code at each learning rate by itself: it *holds*
 when the 95 % interval over seeds (Student's t) lies inside the range, *fails* when it lies outside,
-else it is *not resolved*. A claim is one of the usual explanation; that it fails is a result too.
+else it is *not resolved*. The claims are those of the usual explanation; that one fails is a result
+too.
 What *holds by definition* no run could refute: under AdamW, ours and torch's, r is the formula ηλ
 or ηαλ itself.
 
@@ -55,7 +57,7 @@ claim states none, exactly the one found. Where it is below {enough:g} and nothi
 few, so a power is rough. A low power beside *fails* says that these seeds would rarely have
 confirmed the claim, had it been exactly true.
 
-{numbers}{seeds} Each run gives the median over its {looks} looks; the distribution of r in a
+{numbers}{seeds} Each run gives the median over its {looks} measurements; the distribution of r in a
 network is the mixture of its layers' quantiles. Slopes of log r on log √v̂ are over all weights that
 decay makes smaller. An angle is *predicted* by √(2 r (1−β₁)/(1+β₁)) with the layer's own r, the
 rate at which a layer whose norm has settled must turn.
@@ -69,14 +71,14 @@ Redraw: `python analyze.py command=why`. The columns of the table behind it,
 [experiments/probe/table.py](../experiments/probe/table.py); numbers have five significant digits.
 """
 PICTURE = """\
-![What decay takes of the weights, {task}](../results/why/why_{task}.png)
+![What decay takes of the weights, {name}](../results/why/why_{task}.png)
 
-*{task}: the share r of a weight that decay takes in a step, over η. {columns}
+*{name}: the share r of a weight that decay takes in a step, over η. {columns}
 a. Layer by layer in the middle of training: quartiles, 5 to 95 %, median. b. Against the size √v̂
 of the weight's gradients, weights drawn at random; the slope is over all. c. Over training: median
 and quartiles, mean over seeds. In a and c, what is cut at the edge goes on to zero or below:
 weights that L2 makes larger. d. The angle by which weight matrices turn in a step, over that
-predicted (the number: median over matrices and looks, mean over seeds), and e. their norms:
+predicted (the number: median over matrices and measurements, mean over seeds), and e. their norms:
 Adam + L2 and AdamW; what leaves the range is named. f. Median r at each learning rate, at one wd, a
 dot a seed. a, b and the lines of d and e: one seed.*"""
 
@@ -95,7 +97,7 @@ def page(
     Args:
         rulings: From ``why_claims.rulings``.
         runs: From ``shares.per_run``.
-        looks: Looks a run.
+        looks: Measurements of a run.
         arms: From ``factors.arms``, of each factorial by experiment.
         thresholds: From ``factors.thresholds``, over the scale of the loss.
         note: What the reader must know of the data.
@@ -108,13 +110,15 @@ def page(
     rates = runs.groupby("optim")["lr"].nunique().max()
     columns = "A column a learning rate." if rates > 1 else "One learning rate."
     return PAGE.format(
-        pictures="\n\n".join(PICTURE.format(task=task, columns=columns) for task in tasks),
+        pictures="\n\n".join(
+            PICTURE.format(task=task, name=names.task(task), columns=columns) for task in tasks
+        ),
         note=f"\n{note.strip()}\n" if note else "",
         headline=headline(rulings),
         summary=markdown(summary_rows(rulings)),
         enough=ENOUGH,
         numbers="".join(
-            f"### The numbers: {task}\n\n"
+            f"### The numbers: {names.task(task)}\n\n"
             f"{markdown(number_rows([one for one in rulings if one.task == task]))}\n\n"
             for task in tasks
         ),
@@ -125,13 +129,6 @@ def page(
     )
 
 
-def _by_claim(rulings: Sequence[Ruling]) -> dict[Claim, list[Ruling]]:
-    found: dict[Claim, list[Ruling]] = {}
-    for one in rulings:
-        found.setdefault(one.claim, []).append(one)
-    return found
-
-
 def headline(rulings: Sequence[Ruling]) -> str:
     """Sort the claims that a run can refute by where they hold: a line a kind, if it has any."""
     kinds: dict[str, list[Claim]] = {
@@ -140,7 +137,7 @@ def headline(rulings: Sequence[Ruling]) -> str:
         "Different by learning rate or task, or not resolved": [],
     }
     everywhere, nowhere, mixed = kinds.values()
-    for claim, own in _by_claim(rulings).items():
+    for claim, own in grouped(rulings, lambda one: one.claim).items():
         verdicts = {one.verdict for one in own}
         if not claim.by_definition:
             kind = {HOLDS: everywhere, FAILS: nowhere}.get(" ".join(verdicts), mixed)
@@ -161,8 +158,8 @@ def _listed(claims: Sequence[Claim]) -> str:
 def summary_rows(rulings: Sequence[Ruling]) -> Table:
     """Return a claim a row, and in words where it holds: a column a task."""
     tasks = list(dict.fromkeys(one.task for one in rulings))
-    rows = [["", "claim", *tasks]]
-    for claim, own in _by_claim(rulings).items():
+    rows = [["", "claim", *map(names.task, tasks)]]
+    for claim, own in grouped(rulings, lambda one: one.claim).items():
         words = [why_claims.summary([one for one in own if one.task == task]) for task in tasks]
         rows.append([names.label(claim.of), claim.text, *words])
     return rows
@@ -171,7 +168,7 @@ def summary_rows(rulings: Sequence[Ruling]) -> Table:
 def number_rows(rulings: Sequence[Ruling]) -> Table:
     """Return a task's claims with their numbers: a claim and learning rate a row."""
     rows = [["", "claim", "number", "claimed", "lr", "found", "rests on", "verdict", "power"]]
-    for claim, own in _by_claim(rulings).items():
+    for claim, own in grouped(rulings, lambda one: one.claim).items():
         start = [names.label(claim.of), claim.text, claim.number, claim.range]
         for one in own:
             found = one.found or unidentified("not run")
@@ -201,12 +198,12 @@ def limits(runs: pd.DataFrame) -> str:
         growing = _each(adam, "shrinking", lambda x: f"{100 * (1 - x):.3g} %")
         lines.append(
             "- *L2 does not always shrink*: m_L2 is an average of past weights, so a weight that "
-            f"has changed sign is pushed further. In a look, of all weights: {growing}."
+            f"has changed sign is pushed further. Weights that L2 enlarges in a step: {growing}."
         )
         slopes = _each(adam, "slope", lambda x: f"{x:.2f}".replace("-", MINUS))
         lines.append(
-            "- *1/√v̂ is the rule, not the whole*: it ends where √v̂ falls to ε, and m_L2 remembers "
-            f"other weights than today's. The slope of log r on log √v̂, −1 by the rule: {slopes}."
+            "- *1/√v̂ is the rule, not the whole*: it ends where √v̂ falls to ε, and m_L2 averages "
+            f"the weights of earlier steps. The slope of log r on log √v̂, −1 by the rule: {slopes}."
         )
     turned = "; ".join(
         f"{names.label(optim)}, {_each(own, 'rotation', lambda x: f'{x:.2f}')}"
@@ -229,5 +226,5 @@ def _each(runs: pd.DataFrame, column: str, text: Callable[[float], str]) -> str:
     for task, own in runs.groupby("task"):
         means = own.groupby("lr")[column].mean()
         at = ", ".join(f"{text(value)} at lr {lr:g}" for lr, value in means.items())
-        said.append(f"{at} ({task})")
+        said.append(f"{at} ({names.task(str(task))})")
     return "; ".join(said)

@@ -167,8 +167,8 @@ def interval(
 ) -> tuple[float, float]:
     r"""Return the 95 % interval of a statistic from its draws, NaN left out.
 
-    The noise that a sample adds meets cells that already carry noise, which biases any statistic
-    built on a minimum a second time. The percentile interval is therefore moved by what separates
+    Resampling adds noise to cells that are noisy already, so a statistic built on a minimum is
+    biased a second time. The percentile interval is therefore moved by what separates
     the draws' median from the value:
 
     .. math:: [\hat\theta - (q_{50} - q_{2.5}),\; \hat\theta + (q_{97.5} - q_{50})]

@@ -1,4 +1,4 @@
-"""What a seed adds to whole panels, which a difference of panels with the same seeds mostly loses.
+"""Effects of a seed on whole panels; they mostly cancel between panels with the same seeds.
 
 At one seed all optimizers start from the same weights and see the same batches.
 """

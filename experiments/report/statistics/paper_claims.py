@@ -42,7 +42,7 @@ CLAIMS = (
           ADAMS, "best_difference", high=0, figure="figure2"),
     Claim("a cosine helps AdamW more than Adam", "how much more it lowers the best error, points",
           ADAMS, "schedule_helps", low=0, figure="figure1"),
-    Claim("with a fixed rate AdamW gains nothing (so the cells; the text says it wins)",
+    Claim("with a fixed rate AdamW gains nothing (so its cells show; its text says that it wins)",
           "gain in best error with decay, %",
           ADAMS, "gain", -NO_GAIN, NO_GAIN, "figure1", "constant", exact=0.0, opposite=20.0),
     Claim("at equal training loss AdamW tests better", "AdamW minus Adam + L2, test error, points",

@@ -1,4 +1,4 @@
-"""What other seeds might have given: the one place where anything is drawn at random.
+"""What other seeds might have given: resamples of runs, and the one generator of random numbers.
 
 Every function returns what was measured as the first of its 1 + S samples, and S resampled ones
 after it; nothing else is known of them elsewhere.

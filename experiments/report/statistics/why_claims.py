@@ -15,7 +15,7 @@ from experiments.report.statistics.shares import rate_effect
 #: Decades between the quartiles of r below which all weights decay alike, and above which unevenly.
 ALIKE, UNEVEN = math.log10(1.1), math.log10(2)
 SPREAD, SLOPE = "decades between the quartiles of r", "slope of log r on log √v"
-DRIFT, SIZE = "log2 of r/η, last look over first", "size of log2 of r/η, last look over first"
+DRIFT, SIZE = "log2 of r/η, end over start", "size of log2 of r/η, end over start"
 RATE, TURN = "d log r / d log lr", "layers turn at the rate of equilibrium"
 ANGLE = "angle, measured over predicted"
 PROPORTIONAL = "the share is proportional to the learning rate"

@@ -14,8 +14,9 @@ from experiments.record.tables import Row
 from experiments.sweep.slurm import squeue, submission
 from experiments.sweep.slurm.squeue import SlurmTask
 
-RUNNING, QUEUED, FAILED, MISSING = "running", "queued", "failed", "missing"
-ORDER = (FINISHED, DIVERGED, RUNNING, QUEUED, FAILED, MISSING)
+RUNNING, QUEUED, FAILED = "running", "queued", "failed"
+STOPPED, MISSING = "stopped", "missing"  # with a checkpoint, and without
+ORDER = (FINISHED, DIVERGED, RUNNING, QUEUED, FAILED, STOPPED, MISSING)
 SHOWN = 20  # cells listed under a state that wants attention
 
 
@@ -63,7 +64,7 @@ def text(name: str, cells: list[CellStatus], sweep: Path) -> str:
     counts = Counter(cell.state for cell in cells)
     words = [f"{counts[state]} {state}" for state in ORDER if counts[state]]
     lines = [f"{name}: {len(cells)} cells: {', '.join(words)}"]
-    for state in (RUNNING, FAILED, MISSING):
+    for state in (RUNNING, FAILED, STOPPED, MISSING):
         some = [cell for cell in cells if cell.state == state and cell.reason]
         lines += [f"{state}: {cell.name}: {cell.reason}" for cell in some[:SHOWN]]
         if len(some) > SHOWN:
@@ -71,8 +72,8 @@ def text(name: str, cells: list[CellStatus], sweep: Path) -> str:
     queued = Counter(cell.reason for cell in cells if cell.state == QUEUED)
     lines += [f"{QUEUED}: {count} cells: {reason}" for reason, count in queued.most_common()]
     lines += _other_code(sweep)
-    if counts[FAILED] or counts[MISSING]:
-        lines.append("the command that started the sweep runs what failed or is missing")
+    if counts[FAILED] or counts[STOPPED] or counts[MISSING]:
+        lines.append("the command that started the sweep runs what failed, stopped or is missing")
     return "\n".join(lines)
 
 
@@ -137,8 +138,10 @@ def _cell(
         return CellStatus(name, QUEUED, f"job {task.state.lower()}{why}")
     if (failure := run.failure()) is not None:
         return CellStatus(name, FAILED, failure)
-    kept = "goes on from its checkpoint" if run.has_checkpoint() else ""
-    return CellStatus(name, MISSING, "; ".join(filter(None, [jobs.end(name), kept])))
+    if run.has_checkpoint():
+        kept = "goes on from its checkpoint"
+        return CellStatus(name, STOPPED, "; ".join(filter(None, [jobs.end(name), kept])))
+    return CellStatus(name, MISSING, jobs.end(name))
 
 
 def _other_code(sweep: Path) -> list[str]:

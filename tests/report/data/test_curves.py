@@ -28,7 +28,7 @@ def write_curves(folder, runs):
 
 
 def kept(folder):
-    return tables.merge([], curves.gather(folder).points, curves.KIND)
+    return tables.merge([], curves.gather(folder).rows, curves.KIND)
 
 
 def table(**errors):
@@ -68,11 +68,11 @@ def test_only_runs_that_have_ended_are_read(tmp_path):
 
 def test_committed_points_win_and_none_is_lost_or_changed(tmp_path):
     write_curves(tmp_path, {"a": [point(40), point(80)]})
-    old = curves.gather(tmp_path).points[0] | {"test_error": "9.10", "note": "x"}
+    old = curves.gather(tmp_path).rows[0] | {"test_error": "9.10", "note": "x"}
     file = tmp_path / "curves.csv"
     file.write_text(tables.render([old, old | {"id": "gone"}], curves.KIND))
     committed = tables.read(file, curves.KIND)
-    merged = tables.merge(committed, curves.gather(tmp_path).points, curves.KIND)
+    merged = tables.merge(committed, curves.gather(tmp_path).rows, curves.KIND)
     shown = ("id", "step", "test_error", "note")
     assert [[row.get(name, "") for name in shown] for row in merged] == [
         ["a", "40", "9.10", "x"],
@@ -87,7 +87,7 @@ def test_a_damaged_file_is_named_and_the_others_are_read(tmp_path, line):
     (tmp_path / "adamw-1" / "metrics.jsonl").write_text(f"{json.dumps(point(1))}\n{line}\n")
     found = curves.gather(tmp_path)
     assert [name.split(" (")[0] for name in found.corrupt] == ["adamw-1"]
-    assert {point["id"] for point in found.points} == {"a"}
+    assert {point["id"] for point in found.rows} == {"a"}
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_damaged_result_is_left_to_the_runs_table(tmp_path):
     write_curves(tmp_path, {"a": [point(40)], "b": [point(40)]})
     (tmp_path / "adamw-1" / "result.json").write_text("{")
     found = curves.gather(tmp_path)
-    assert (found.corrupt, {point["id"] for point in found.points}) == ([], {"a"})
+    assert (found.corrupt, {point["id"] for point in found.rows}) == ([], {"a"})
 
 
 def test_a_report_keeps_curves_where_asked_and_needs_the_folders_no_more(tmp_path, caplog):

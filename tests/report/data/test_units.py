@@ -36,7 +36,7 @@ def test_the_unit_of_a_difference_is_that_of_the_metric():
     for metric, unit, places in (("test_loss", "nats", 3), ("test_error", "points", 2)):
         page = measured(both, metric)
         text = sections.explained(page[0].settings).markdown()
-        assert f"mean loss, in {unit}, of keeping" in text
+        assert f"mean rise of the metric, in {unit}, when" in text
         found = findings.findings(page, frame(both)[["id"]].assign(epoch=0.0, test_error=0.0))
         (table,) = sections.comparisons(found, metric).tables
         numbers = {row[1]: row[2] for row in table[1:]}

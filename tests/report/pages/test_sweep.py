@@ -77,7 +77,7 @@ def test_corrupt_and_unfinished_folders_are_said_and_the_rest_is_drawn(toy, capl
     (toy["runs_dir"] / "toy" / "going" / "config.yaml").write_text("lr: 1")
     made = analyze("toy", settings=QUICK, **toy)
     assert "skipped corrupt runs: half (" in caplog.text
-    assert "1 runs are unfinished" in made.text
+    assert "1 runs have begun and not ended" in made.text
     assert "heatmap.png" in made.text
 
 
@@ -94,7 +94,7 @@ def test_missing_cells_are_counted(toy, no_pictures):
 
 def test_an_experiment_without_runs_is_refused_and_the_known_are_listed(toy):
     with pytest.raises(
-        UserError, match=r"experiment=tow has no finished run.*did you mean toy.*runs: toy$"
+        UserError, match=r"experiment=tow has no finished run in .*tow; did you mean toy\?$"
     ):
         analyze("tow", **toy)
     assert not toy["results_dir"].exists()

@@ -35,7 +35,9 @@ def test_a_verdict_stands_beside_its_power_if_the_claim_and_if_its_opposite_is_t
     assert sure["power"] == "100 % / 100 %"
     vague = found["under Adam + L2 the best wd falls as lr grows"]
     assert vague["verdict"] == "not resolved"
-    gain = found["with a fixed rate AdamW gains nothing (so the cells; the text says it wins)"]
+    gain = found[
+        "with a fixed rate AdamW gains nothing (so its cells show; its text says that it wins)"
+    ]
     assert gain["power"] == "95 % / 100 %"
 
 
@@ -49,6 +51,6 @@ def test_a_verdict_that_the_design_could_not_reach_says_so(results):
 
 def test_the_papers_own_cells_are_judged_by_the_same_rule(results):
     head, *rows = verdict.table(rulings(results))
-    by = {row[0]: row[head.index("by the rule")] for row in rows}
+    by = {row[0]: row[head.index("paper's cells")] for row in rows}
     assert by["under AdamW the best wd stays as lr grows"] == "holds"
     assert by["restarts reach a given error sooner"] == "-"

@@ -298,9 +298,9 @@ def test_damaged_tables_are_named(tmp_path, caplog):
     made = [run_of("adam", 1.0, s) for s in (0, 1)]
     write(tmp_path / "why", made)
     (tmp_path / "why" / "adam-1" / "probe.jsonl").write_text('{"step": 1}\n')
-    rows, corrupt = probes.gather(tmp_path / "why")
-    assert {row["id"] for row in rows} == {made[0][1]["id"]}
-    assert corrupt == ["adam-1 ('layer')"] or "adam-1" in corrupt[0]
+    found = probes.gather(tmp_path / "why")
+    assert {row["id"] for row in found.rows} == {made[0][1]["id"]}
+    assert found.corrupt == ["adam-1 ('layer')"] or "adam-1" in found.corrupt[0]
     (tmp_path / "bad.csv").write_text("id,step\n")
     with pytest.raises(UserError, match="no column 'layer', so it is no probe's table"):
         tables.read(tmp_path / "bad.csv", probes.KIND)
@@ -434,4 +434,4 @@ def test_the_page_shows_what_else_has_been_run(tmp_path):
     assert "| Adam + L2 | 1e-08 | 0.001 | 0.0001 | 0.001 | 0.01 | 1.00 |" in page
     assert (tmp_path / "results" / "why" / "loss_scale.png").exists()
     # what L2 is of v in the synthetic runs
-    assert "Of v in the median layer, L2 is: 25 % at lr 1 (modular)" in page
+    assert "Of v in the median layer, L2 is: 25 % at lr 1 (a + b mod p)" in page

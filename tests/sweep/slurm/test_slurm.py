@@ -105,10 +105,10 @@ def test_a_killed_submitter_and_a_cancelled_job_lose_nothing_that_the_command_do
     job = submission.submissions(sweep)[0].job
     lab.until(lambda: len(list(sweep.glob("*/checkpoint.pt"))) == 2)
     lab.node.ask("scancel", f"{job}_1")
-    lab.until(lambda: lab.status("four")[2][0] == "missing")
+    lab.until(lambda: lab.status("four")[2][0] == "stopped")
     cells = lab.status("four")
     assert cells[2] == (
-        "missing",
+        "stopped",
         f"its job {job}_1 ended before it did: CANCELLED; goes on from its checkpoint",
     )
     assert cells[3] == ("missing", f"its job {job}_1 ended before it did: CANCELLED")

@@ -104,8 +104,14 @@ def test_cells_below_folders_of_their_own_are_told_by_their_path(fake_queue):
     failure = sweep / "sgd" / "c"
     write_failure(failure, "ValueError: no")
     (sweep / "adam" / "d").mkdir(parents=True)
-    told = {cell.name: cell.state for cell in status("x", "runs", "results")}
-    assert told == {"adam/a b": "missing", "sgd/c": "failed", "adam/d": "missing"}
+    (sweep / "adam" / "e").mkdir()
+    (sweep / "adam" / "e" / "checkpoint.pt").touch()
+    found = status("x", "runs", "results")
+    told = {cell.name: cell.state for cell in found}
+    states = {"adam/a b": "missing", "sgd/c": "failed", "adam/d": "missing", "adam/e": "stopped"}
+    assert told == states
+    assert "1 failed, 1 stopped, 2 missing" in text("x", found, sweep)
+    assert "stopped: adam/e: goes on from its checkpoint" in text("x", found, sweep)
 
 
 def test_a_cell_that_failed_in_a_job_does_not_wait_for_that_job(fake_queue, monkeypatch):

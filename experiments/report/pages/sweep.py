@@ -165,10 +165,10 @@ def _curves(runs: Path, committed: list[Row], level: float | None) -> list[Row]:
 
 def _probe(runs: Path, folder: Path) -> files.Contents:
     """Return the committed table of what probes saw, with that of the run folders."""
-    found, corrupt = probes.gather(runs)
-    if corrupt:
-        log.warning("skipped corrupt probes: %s", "; ".join(corrupt))
-    kept = tables.merge(tables.read(folder / probes.FILE, probes.KIND), found, probes.KIND)
+    found = probes.gather(runs)
+    if found.corrupt:
+        log.warning("skipped corrupt probes: %s", "; ".join(found.corrupt))
+    kept = tables.merge(tables.read(folder / probes.FILE, probes.KIND), found.rows, probes.KIND)
     return {folder / probes.FILE: tables.render(kept, probes.KIND)} if kept else {}
 
 

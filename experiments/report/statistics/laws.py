@@ -323,28 +323,22 @@ def _seen(results_dir: Path, experiment: str) -> pd.DataFrame:
 
 
 def by_rotation(results_dir: Path, law: Law, _: Sequence[Family]) -> list[Ruling]:
-    """Judge how far matrices turn, by the probe's looks of a run's second half."""
+    """Judge how far matrices turn, by the looks of a run's second half; of own runs also early."""
     found = []
-    for experiment in (law.preset, "why"):
+    for experiment, start, end in ((law.preset, 0.5, 1.0), (law.preset, 0.0, 0.2), ("why", 0.5, 1)):
         seen = _seen(results_dir, experiment)
-        if seen.empty:
-            continue
-        seen = seen[(seen["step"] > seen["steps"] / 2) & (seen["rotation_predicted"] > 0)]
-        kinds = {
-            "norm behind": seen["layer"].str.contains(NORMED),
-            "no norm behind": ~seen["layer"].str.contains(f"{NORMED}|norm|bias"),
-        }
-        for (kind, there), task in (
-            (k, t) for k in kinds.items() for t in sorted(set(seen["task"]))
-        ):
-            some = seen[there & (seen["task"] == task)]
-            some = some.assign(ratio=some["rotation"] / some["rotation_predicted"])
-            if some["layer"].nunique() < 2:  # a head alone says little
-                continue
-            for (schedule, lr), own in some.groupby(["schedule", "lr"]):
-                per_seed = own.groupby("seed")["ratio"].median()
-                label = f"{kind}, {schedule}, lr {lr:g}, {experiment}"
-                found.append(_paired(law.claims[0], list(per_seed), label))
+        share = seen["step"] / seen["steps"]
+        seen = seen[(share > start) & (share <= end) & (seen["rotation_predicted"] > 0)]
+        seen = seen.assign(ratio=seen["rotation"] / seen["rotation_predicted"])
+        normed = seen["layer"].str.contains(NORMED)
+        bare = ~normed & ~seen["layer"].str.contains("norm|bias")
+        part = f"{experiment}, first fifth" if end < 1 else experiment
+        for kind, there in (("norm behind", normed), ("no norm behind", bare)):
+            for (_task, schedule, lr), own in seen[there].groupby(["task", "schedule", "lr"]):
+                if own["layer"].nunique() > 1:  # a head alone says little
+                    per_seed = own.groupby("seed")["ratio"].median()
+                    label = f"{kind}, {schedule}, lr {lr:g}, {part}"
+                    found.append(_paired(law.claims[0], list(per_seed), label))
     return found
 
 

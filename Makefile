@@ -52,6 +52,7 @@ figures: install  ## Redraw all of results/ from the committed tables
 		$(BIN)/python analyze.py runs_dir=none experiment=$$(basename $$(dirname $$table)) || exit 1; \
 	done
 	$(BIN)/python analyze.py command=verdict
+	$(BIN)/python analyze.py command=laws
 
 bench: install  ## Measure speed against a plain script; DATA_DIR names CIFAR-10 (about half an hour)
 	$(BIN)/python -m benchmarks

@@ -183,7 +183,7 @@ def test_a_run_in_the_committed_table_is_not_repeated(in_tmp, monkeypatch):
     "word", ["lr=0.5", "wd=0.1", "seed=3", "optim=sgd", "task.modulus=5", "model.width=16",
              "epochs=5", "batch_size=4", "schedule=constant", "decay=normalized",
              "no_decay=norm_and_bias", "betas=[0.8,0.9]", "warmup_epochs=0", "precision=bf16",
-             "validation_size=3", "loss_scale=10"]
+             "validation_size=3", "loss_scale=10", "optim.decay_power=2", "optim.cautious=true"]
 )  # fmt: skip
 def test_what_can_change_the_numbers_makes_another_run(in_tmp, word):
     run(composed(*TINY), in_tmp / "a")
@@ -303,6 +303,16 @@ def test_a_batch_larger_than_the_training_set_is_the_whole_set():
     assert trainer.budget.steps_per_epoch == 1
     assert len(trainer.batches.at(0)) == len(trainer.task.train)
     assert trainer.optimizer.param_groups[0]["weight_decay"] == pytest.approx(0.5 * 4**-0.5)
+
+
+def test_a_run_of_cautious_decay_says_so_and_comes_to_other_numbers(in_tmp):
+    words = (*TINY, "optim=adamw", "wd=0.1")
+    plain = run(composed(*words), in_tmp / "plain")
+    cautious = run(composed(*words, "optim.cautious=true"), in_tmp / "cautious")
+    assert "optim.cautious" not in plain
+    assert cautious["optim.cautious"] is True
+    assert cautious["train_loss"] != plain["train_loss"]
+    assert cautious["eta_sum"] == plain["eta_sum"]
 
 
 @pytest.mark.parametrize("power", [1, 2])

@@ -135,6 +135,8 @@ def findings(law: Law, own: Sequence[Ruling]) -> list[str]:
         lines.append(f"{rows}: q = {found.text()}; {told}.")
     if not law.quantity:
         return [*lines, law.use]
+    if law.caveat and any(rows in law.others for rows in known):
+        lines.append(law.caveat)
     rules = ", ".join(
         f"{_factor(2**one.exact)} by {_rule(one)}"
         for one in law.claims

@@ -8,7 +8,7 @@ import pytest
 from experiments.report.data.text import csv, read_csv
 from experiments.report.pages import laws, transfer
 from experiments.report.statistics.estimate import Estimate
-from experiments.report.statistics.laws import LAWS, ruled, table
+from experiments.report.statistics.laws import LAWS, families, read, ruled, table
 from experiments.sweep import grid
 
 ROOT = Path(__file__).parents[3]
@@ -63,3 +63,22 @@ def test_a_decay_that_cannot_be_is_said():
     known = {"lr": 1.0, "wd": 0.5, "convention": "decoupled", "batch_size": 1}
     text = transfer.said(rows("data", -1.0, -1.1, -0.9), known, {"batch_size": 8})
     assert "λ must be below 1, so 'averaging time in epochs stays' has no answer" in text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(law.name, marks=[] if law.name in ("width", "delay") else pytest.mark.slow)
+        for law in LAWS
+    ],
+)
+def test_the_committed_rulings_are_those_of_the_committed_rows(name):
+    (law,) = [law for law in LAWS if law.name == name]
+    results = ROOT / "results"
+    found = law.judge(results, law, families(results, law))
+    known = read(read_csv(results / "laws" / "laws.csv"))[name]
+    assert [(one.task, one.claim, one.verdict) for one in found] == [
+        (one.task, one.claim, one.verdict) for one in known
+    ]
+    for one, other in zip(found, known, strict=True):
+        assert other.found.value == pytest.approx(one.found.value, abs=0.02)

@@ -139,7 +139,7 @@ def test_the_angle_is_that_of_the_second_half_by_whether_a_norm_stands_behind(tm
     for seed in range(3):
         key = f"run-{seed}"
         runs.append(run(id=key, seed=seed, steps=100, lr=0.002))
-        for step, ratio in ((20, 9.0), (60, 1.0), (90, 1.0)):
+        for step, ratio in ((10, 2.0), (30, 9.0), (60, 1.0), (90, 1.0)):
             for layer, factor in (("blocks.0.conv1.weight", 1.0), ("stem.weight", 1.0),
                                   ("blocks.0.up.weight", 0.4), ("head.weight", 0.4),
                                   ("blocks.0.norm1.weight", 7.0)):  # fmt: skip
@@ -152,8 +152,10 @@ def test_the_angle_is_that_of_the_second_half_by_whether_a_norm_stands_behind(tm
     kept = [{name: tables.text(value) for name, value in one.items()} for one in looks]
     path = tmp_path / "law_rotation" / probes.FILE
     path.write_text(tables.render(tables.merge([], kept, probes.KIND), probes.KIND))
-    behind, bare = judged(LAWS["rotation"], tmp_path)
-    assert behind.task.startswith("norm behind, cosine, lr 0.002")
+    behind, bare, early, _ = judged(LAWS["rotation"], tmp_path)
+    assert behind.task == "norm behind, cosine, lr 0.002, law_rotation"
+    assert early.task == "norm behind, cosine, lr 0.002, law_rotation, first fifth"
+    assert early.found.value == pytest.approx(2.02)
     assert (behind.verdict, bare.verdict) == (HOLDS, FAILS)
     assert behind.found.value == pytest.approx(1.01)
     assert bare.found.value == pytest.approx(0.404)

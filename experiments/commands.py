@@ -74,41 +74,41 @@ def _status(options: Options, typed: Collection[str]) -> str:
 
 
 def _cost(options: Options, typed: Collection[str]) -> str:
-    from experiments.sweep.cost import report  # trains for some seconds
+    from experiments.sweep.cost import cost_of  # trains for some seconds
 
-    return report(options["experiment"])
+    return cost_of(options["experiment"])
 
 
 def _verdict(options: Options, typed: Collection[str]) -> str:
-    from experiments.report.pages.verdict import report
+    from experiments.report.pages.verdict import write_verdict
 
-    return report(Path(options["results_dir"]))
+    return write_verdict(Path(options["results_dir"]))
 
 
 def _why(options: Options, typed: Collection[str]) -> str:
-    from experiments.report.pages.why import report
+    from experiments.report.pages.why import write_why
 
-    return report(Path(options["runs_dir"]), Path(options["results_dir"]))
+    return write_why(Path(options["runs_dir"]), Path(options["results_dir"]))
 
 
 def _laws(options: Options, typed: Collection[str]) -> str:
-    from experiments.report.pages.laws import report
+    from experiments.report.pages.laws import write_laws
     from experiments.report.statistics.laws import LAWS
     from experiments.sweep.grid import cost
 
-    return report(Path(options["results_dir"]), {law.preset: cost(law.preset) for law in LAWS})
+    return write_laws(Path(options["results_dir"]), {law.preset: cost(law.preset) for law in LAWS})
 
 
 def _transfer(options: Options, typed: Collection[str]) -> str:
-    from experiments.report.pages.transfer import report
+    from experiments.report.pages.transfer import carry_over
 
-    return report(Path(options["results_dir"]), options["known"], options["new"])
+    return carry_over(Path(options["results_dir"]), options["known"], options["new"])
 
 
 def _propositions(options: Options, typed: Collection[str]) -> str:
-    from experiments.propositions import report  # computes with torch
+    from experiments.propositions import check_propositions  # computes with torch
 
-    return report(Path(options["results_dir"]))
+    return check_propositions(Path(options["results_dir"]))
 
 
 COMMANDS = {

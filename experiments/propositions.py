@@ -140,9 +140,9 @@ def rows(seed: int = 0) -> list[dict[str, Any]]:
     return found
 
 
-def report(results_dir: Path) -> str:
+def check_propositions(results_dir: Path) -> str:
     """Compute everything, write results_dir/propositions/, and return the table as text."""
     from experiments.report.pages import propositions
 
     code = f"Code {commit()}, torch {torch.__version__}, float64 on the CPU."
-    return propositions.report(rows(), results_dir / "propositions", code)
+    return propositions.write_propositions(rows(), results_dir / "propositions", code)

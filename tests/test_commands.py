@@ -43,11 +43,11 @@ def test_the_words_of_today_stay_as_they_are(capsys, typed):
     [
         ("report", "experiments.report.pages.request.report", "options planned preset typed"),
         ("status", "experiments.sweep.slurm.status.status_of", "options"),
-        ("cost", "experiments.sweep.cost.report", "modular"),
-        ("verdict", "experiments.report.pages.verdict.report", "results"),
-        ("why", "experiments.report.pages.why.report", "runs results"),
-        ("propositions", "experiments.propositions.report", "results"),
-        ("transfer", "experiments.report.pages.transfer.report", "results {} {'lr':1}"),
+        ("cost", "experiments.sweep.cost.cost_of", "modular"),
+        ("verdict", "experiments.report.pages.verdict.write_verdict", "results"),
+        ("why", "experiments.report.pages.why.write_why", "runs results"),
+        ("propositions", "experiments.propositions.check_propositions", "results"),
+        ("transfer", "experiments.report.pages.transfer.carry_over", "results {} {'lr':1}"),
     ],
 )
 def test_each_command_does_its_own_thing_with_its_own_keys(monkeypatch, name, function, arguments):

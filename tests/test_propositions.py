@@ -45,7 +45,7 @@ def test_the_best_coefficient_is_a_minimum():
 
 def test_every_proposition_is_written_with_its_figure(tmp_path, monkeypatch):
     monkeypatch.setattr(p, "STEPS", 20)
-    text = p.report(tmp_path)
+    text = p.check_propositions(tmp_path)
     folder = tmp_path / "propositions"
     frame = pd.read_csv(folder / "propositions.csv", dtype={"proposition": str})
     assert set(frame.proposition) == {"1", "2", "3"}
@@ -53,5 +53,5 @@ def test_every_proposition_is_written_with_its_figure(tmp_path, monkeypatch):
     assert "largest deviation over 20 steps" in text
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert set(before) == {f"propositions.{k}" for k in ("csv", "png", "svg")} | {"README.md"}
-    p.report(tmp_path)
+    p.check_propositions(tmp_path)
     assert before == {path.name: path.read_bytes() for path in folder.iterdir()}

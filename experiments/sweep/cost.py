@@ -71,7 +71,7 @@ class Kind:
         return self.flops / self.rate / 3600
 
 
-def report(name: str, seconds: float = SECONDS) -> str:
+def cost_of(name: str, seconds: float = SECONDS) -> str:
     """Return what a preset costs on the device at hand, as text.
 
     Args:

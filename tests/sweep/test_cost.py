@@ -13,7 +13,7 @@ import torch
 from experiments.errors import UserError
 from experiments.run.trainer import Trainer
 from experiments.sweep import cost, grid
-from experiments.sweep.cost import Kind, Operations, count, needed, report, seconds_per_step, text
+from experiments.sweep.cost import Kind, Operations, cost_of, count, needed, seconds_per_step, text
 from experiments.tasks import Examples
 from tests.tiny_runs import build_config, make_trainer
 
@@ -114,7 +114,7 @@ def a_second_a_step(monkeypatch):
 def test_headers_tell_the_operations_that_are_counted(figure, a_second_a_step):
     """Without any data: noise stands in for CIFAR and for ImageNet32x32."""
     runs, total = re.match(
-        rf"{figure}: (\d+) runs, .* steps, ([\d.]+ [PE])FLOP", report(figure)
+        rf"{figure}: (\d+) runs, .* steps, ([\d.]+ [PE])FLOP", cost_of(figure)
     ).groups()
     header = (grid.CONFIGS / "experiment" / f"{figure}.yaml").read_text()
     stated, prefix, whole = re.search(
@@ -133,30 +133,30 @@ def test_headers_tell_the_operations_that_are_counted(figure, a_second_a_step):
      ("figure2_cpu_2000", {"sgd", "sgdw", "adam", "adamw"}), ("adhoc", {"adamw"})],
 )  # fmt: skip
 def test_every_preset_is_priced_by_the_kinds_of_its_cells(preset, kinds, a_second_a_step):
-    lines = report(preset).splitlines()
+    lines = cost_of(preset).splitlines()
     runs = [re.split(r"\s{2,}", line)[:2] for line in lines[2 : 2 + len(kinds)]]
     assert {name.split()[-1] for name, _ in runs} == kinds
     assert sum(int(count) for _, count in runs) == max(1, len(grid.planned(preset)))
 
 
 def test_a_report_times_real_steps():
-    lines = report("quickstart", seconds=0.05).splitlines()
+    lines = cost_of("quickstart", seconds=0.05).splitlines()
     assert lines[0].startswith("quickstart: 39 runs, 58,500 steps, ")
     assert "0.05 seconds of each kind" in lines[-2]
 
 
 def test_what_is_no_preset_is_answered_with_those_there_are():
     with pytest.raises(UserError, match=r"no preset figur2; there are: adhoc, .*figure2,"):
-        report("figur2")
+        cost_of("figur2")
     with pytest.raises(UserError, match="give experiment=NAME"):
-        report("???")
+        cost_of("???")
 
 
 def test_analyze_tells_the_cost_when_asked_and_writes_nothing(tmp_path):
     code = """
 import runpy, sys, types
 module = types.ModuleType("experiments.sweep.cost")
-module.report = lambda name: f"{name} is dear"
+module.cost_of = lambda name: f"{name} is dear"
 sys.path.insert(0, sys.argv.pop(1))
 sys.modules["experiments.sweep.cost"] = module
 runpy.run_path(sys.path[0] + "/analyze.py", run_name="__main__")

@@ -198,7 +198,7 @@ def overview(found: Mapping[str, Sequence[Ruling]]) -> list[Ruling]:
     ]
 
 
-def report(results_dir: Path, costs: Mapping[str, str]) -> str:
+def write_laws(results_dir: Path, costs: Mapping[str, str]) -> str:
     """Judge all laws; write results_dir/laws and docs/laws.md; return the rulings as text.
 
     Args:

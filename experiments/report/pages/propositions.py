@@ -30,7 +30,7 @@ lambda'/(2 alpha) where its proof in the appendix needs lambda'/2: the printed f
 """
 
 
-def report(rows: Sequence[dict[str, Any]], folder: Path, code: str) -> str:
+def write_propositions(rows: Sequence[dict[str, Any]], folder: Path, code: str) -> str:
     """Write propositions.csv, .png, .svg and README.md to ``folder``; return the table as text.
 
     Args:

@@ -13,7 +13,7 @@ from experiments.report.statistics.laws import read
 from experiments.report.statistics.transfer import measured, transfer
 
 
-def report(results_dir: Path, known: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+def carry_over(results_dir: Path, known: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Carry a known decay over by the rules and by the committed rulings; return a table.
 
     Raises:

@@ -90,7 +90,7 @@ def _notes(found: Sequence[Ruling]) -> str:
     return "\n".join(lines)
 
 
-def report(results_dir: Path) -> str:
+def write_verdict(results_dir: Path) -> str:
     """Write results_dir/README.md with its forest plot; return the table as text."""
     found = rulings(results_dir)
     rows = table(found)

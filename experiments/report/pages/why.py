@@ -21,7 +21,7 @@ NAME = "why"
 FACTORIALS = ("factorial_modular", "factorial_cifar")
 
 
-def report(runs_dir: Path, results_dir: Path) -> str:
+def write_why(runs_dir: Path, results_dir: Path) -> str:
     """Write results/why and docs/why.md beside ``results_dir``; return the claims as text.
 
     Tables that are there are kept, what run folders have is added to them, and the committed

@@ -11,7 +11,7 @@ def results(tmp_path):
 
 
 def test_the_page_has_every_claim_and_says_what_is_not_run(results):
-    text = verdict.report(results)
+    text = verdict.write_verdict(results)
     page = (results / "README.md").read_text()
     for claim in CLAIMS:
         assert f"| {claim.text} |" in page
@@ -23,7 +23,7 @@ def test_the_page_has_every_claim_and_says_what_is_not_run(results):
     assert str(results / "README.md") in text
     assert (results / "verdict.png").exists()
     before = page
-    verdict.report(results)
+    verdict.write_verdict(results)
     assert (results / "README.md").read_text() == before
 
 

@@ -270,7 +270,7 @@ def test_a_norm_that_vanishes_leaves_the_range_and_is_named():
 def test_a_report_writes_tables_from_which_it_can_be_drawn_again(tmp_path):
     made = [run_of(o, rate, s) for o in ("adam", "adamw") for rate in (1.0, 8.0) for s in (0, 1)]
     write(tmp_path / "runs" / "why", made)
-    told = why.report(tmp_path / "runs", tmp_path / "results")
+    told = why.write_why(tmp_path / "runs", tmp_path / "results")
     assert "weights decay unevenly" in told
     folder = tmp_path / "results" / "why"
     names = ("runs.csv", "probe.csv", "claims.csv", "why_modular.png")
@@ -278,7 +278,7 @@ def test_a_report_writes_tables_from_which_it_can_be_drawn_again(tmp_path):
     page = (tmp_path / "docs" / "why.md").read_text()
     assert "](../results/why/why_modular.png)" in page
     assert "loss_scale.png" not in page
-    why.report(tmp_path / "none", tmp_path / "results")
+    why.write_why(tmp_path / "none", tmp_path / "results")
     assert {name: (folder / name).read_bytes() for name in names} == first
     assert (tmp_path / "docs" / "why.md").read_text() == page
     kept = pd.read_csv(folder / "probe.csv")
@@ -307,7 +307,7 @@ def test_damaged_tables_are_named(tmp_path, caplog):
     with pytest.raises(UserError, match="probe's table: eta: "):
         probes.frame(text([row([1.0], eta="fast")]))
     with pytest.raises(UserError, match="no run of why has been watched"):
-        why.report(tmp_path / "none", Path(tmp_path / "results"))
+        why.write_why(tmp_path / "none", Path(tmp_path / "results"))
 
 
 def scaled(optim, eps, scale, wd, error, **values):
@@ -428,7 +428,7 @@ def test_the_page_shows_what_else_has_been_run(tmp_path):
     write_runs(tmp_path / "runs" / "loss_scale", scaled_runs())
     arms = [run(optim="adam", id="x", **{"optim.eps": 1e-8})]
     write_runs(tmp_path / "runs" / "factorial_modular", arms)
-    why.report(tmp_path / "runs", tmp_path / "results")
+    why.write_why(tmp_path / "runs", tmp_path / "results")
     page = (tmp_path / "docs" / "why.md").read_text()
     assert "[factorial_modular](../results/factorial_modular/README.md)" in page
     assert "| Adam + L2 | 1e-08 | 0.001 | 0.0001 | 0.001 | 0.01 | 1.00 |" in page

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,10 +62,25 @@ def current_form(words: Sequence[str]) -> list[str]:
 
 def _report(options: Options, typed: Collection[str]) -> str:
     from experiments.report.pages.request import report
-    from experiments.sweep.grid import analysis, planned
+    from experiments.sweep.grid import analysis, planned, shortest
 
     preset = analysis(options["experiment"], options["runs_dir"])
-    return report(options, planned(options["experiment"]), preset, typed)
+    plan = planned(options["experiment"])
+    watched = options.get("watch", False)
+    if not isinstance(watched, bool):
+        raise UserError(f"watch={watched} must be true or false")
+    rest = {key: value for key, value in options.items() if key != "watch"}
+    given = rest, plan, preset, set(typed) - {"watch"}
+    if not watched:
+        return report(*given, shorten=shortest)
+    from experiments.sweep.slurm.status import status
+    from experiments.watch import watch
+
+    place = options["experiment"], options["runs_dir"], options["results_dir"]
+    return watch(
+        lambda goes_on: report(*given, shorten=shortest, refresh=goes_on),
+        lambda: Counter(cell.state for cell in status(*place)),
+    )
 
 
 def _status(options: Options, typed: Collection[str]) -> str:

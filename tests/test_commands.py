@@ -52,7 +52,7 @@ def test_the_words_of_today_stay_as_they_are(capsys, typed):
 )
 def test_each_command_does_its_own_thing_with_its_own_keys(monkeypatch, name, function, arguments):
     calls = []
-    monkeypatch.setattr(function, lambda *given: calls.append(given) or f"{name} done")
+    monkeypatch.setattr(function, lambda *given, **named: calls.append(given) or f"{name} done")
     folders = {"runs_dir": "runs", "results_dir": "results", "known": "{}", "new": "{'lr':1}"}
     said = commands.run({"command": name, "experiment": "modular", **folders}, {"command"})
     assert said == f"{name} done"

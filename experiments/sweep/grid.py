@@ -3,12 +3,14 @@
 import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_loader import ConfigLoader
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -179,6 +181,37 @@ def loader() -> ConfigLoaderImpl:
 def default(*overrides: str) -> DictConfig:
     """Return the composed configuration of ``train.py`` under some overrides."""
     return loader().load_configuration("train", list(overrides), run_mode=RunMode.MULTIRUN)
+
+
+def shortest(overrides: Sequence[str]) -> list[str]:
+    """Leave out overrides of ``train.py`` that say what is so without them.
+
+    Args:
+        overrides: A single value each: entries of groups, then keys that these have. Task and
+            optimizer are kept, as a reader looks for them; all are if an entry or key is unknown.
+    """
+    parse, kept = parser(loader()).parse_override, list[str]()
+    try:
+        for word in overrides:
+            override = parse(word)
+            group = override.key_or_group in GROUPS
+            key = f"{override.key_or_group}.name" if group else override.key_or_group
+            there = OmegaConf.select(_composed(tuple(w for w in kept if _is_group(w))), key)
+            if there != override.value() or override.key_or_group in ("task", "optim"):
+                kept.append(word)
+        _composed(tuple(w for w in kept if _is_group(w)))
+    except HydraException:
+        return list(overrides)
+    return kept
+
+
+def _is_group(word: str) -> bool:
+    return word.partition("=")[0] in GROUPS
+
+
+@lru_cache(maxsize=256)
+def _composed(words: tuple[str, ...]) -> DictConfig:
+    return default(*words)
 
 
 def _preset(name: str) -> DictConfig | None:

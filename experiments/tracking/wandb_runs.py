@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 REPORT = "report"
 PICTURES = {".png", ".jpg", ".jpeg"}
+PAGES = ".html"
 PAGE = 200  # runs in one request
 API_TIMEOUT = 15  # seconds
 INIT_TIMEOUT, UPLOAD_TIMEOUT = 30.0, 120.0  # seconds
@@ -65,19 +66,25 @@ def log_figures(path: str, experiment: str, figures: Sequence[Path | str]) -> No
     Args:
         path: ``ENTITY/PROJECT``.
         experiment: The W&B group that the report joins.
-        figures: Files; those that are no bitmaps (SVG beside PNG) are left out.
+        figures: Files; those that are neither bitmaps nor pages (SVG beside PNG) are left out.
 
     Raises:
-        UserError: ``path`` has another form, there is no login, no figure is a bitmap that exists,
-            or W&B did not take them.
+        UserError: ``path`` has another form, there is no login, no figure is a bitmap or page that
+            exists, or W&B did not take them.
     """
-    pictures = [file for file in map(Path, figures) if file.suffix.lower() in PICTURES]
+    pictures = [file for file in map(Path, figures) if file.suffix.lower() in (*PICTURES, PAGES)]
     missing = [str(file) for file in pictures if not file.is_file()]
     if missing or not pictures:
-        raise UserError(f"no figure to log: {', '.join(missing) or 'none is a PNG or JPEG'}")
+        raise UserError(f"no figure to log: {', '.join(missing) or 'none is a PNG, JPEG or HTML'}")
     with _project(path) as (entity, project), _report(entity, project, experiment) as run:
-        run.log({file.stem: wandb.Image(str(file)) for file in pictures})
+        run.log({file.stem: _media(file) for file in pictures})
     log.info("W&B: figures of %s at %s", experiment, run.url)
+
+
+def _media(file: Path) -> "wandb.Image | wandb.Html":
+    if file.suffix.lower() == PAGES:
+        return wandb.Html(str(file), inject=False)  # else it asks W&B for a style sheet
+    return wandb.Image(str(file))
 
 
 @contextmanager

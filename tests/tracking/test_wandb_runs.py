@@ -67,8 +67,9 @@ def test_figures_go_to_one_report_of_the_experiment(python, server, login):
 from PIL import Image
 Image.new("RGB", (4, 4)).save("heatmap.png")
 Path("heatmap.svg").write_text("<svg/>")
+Path("report.html").write_text("<p>page</p>")
 for _ in range(2):
-    log_figures("me/lab", "sweep", ["heatmap.png", "heatmap.svg"])
+    log_figures("me/lab", "sweep", ["heatmap.png", "heatmap.svg", "report.html"])
 cell("a")
 assert len(runs_table("me/lab", "sweep")) == 1
 """
@@ -80,6 +81,8 @@ assert len(runs_table("me/lab", "sweep")) == 1
     assert [row["heatmap"]["_type"] for row in report.history] == ["image-file"] * 2
     pictures = [content for name, content in report.files.items() if name.endswith(".png")]
     assert pictures
+    (page,) = {content for name, content in report.files.items() if name.endswith(".html")}
+    assert page == b"<p>page</p>"  # and no style sheet of W&B's
     assert all(content.startswith(b"\x89PNG") for content in pictures)
 
 

@@ -1,5 +1,6 @@
 """Numbers and tables as text: for a terminal, in markdown, and as CSV."""
 
+import re
 from io import StringIO
 from pathlib import Path
 
@@ -55,6 +56,23 @@ def markdown(table: Table) -> str:
     head, *rows = [[text.replace("|", r"\|") for text in row] for row in table]
     rule = ["---", *["---:"] * (len(head) - 1)]
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, rule, *rows])
+
+
+def booktabs(table: Table) -> str:
+    """Return a table as LaTeX has it, with the rules of the package booktabs."""
+    head, *rows = [" & ".join(map(_latex, row)) + r" \\" for row in table]
+    columns = "l" + "r" * (len(table[0]) - 1)
+    body = [r"\toprule", head, r"\midrule", *rows, r"\bottomrule"]
+    return "\n".join([rf"\begin{{tabular}}{{{columns}}}", *body, r"\end{tabular}"])
+
+
+def _latex(text: str) -> str:
+    """Return text so that LaTeX prints it as it is, a sign of a number as a minus."""
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    special |= {char: f"\\{char}" for char in "&%$#_{}"}
+    special |= {"±": r"$\pm$", "≥": r"$\geq$", "λ": r"$\lambda$", MINUS: "$-$"}
+    text = "".join(special.get(char, char) for char in text)
+    return re.sub(r"(?<![\w.])-(?=[\d.])", "$-$", text)
 
 
 def csv(frame: pd.DataFrame) -> str:

@@ -21,6 +21,7 @@ from experiments.report.figures import marks, panel_axes, style
 from experiments.report.figures.kinds import Page, Part, Picture, kind
 from experiments.report.figures.tuning_curves import tuning_curves
 from experiments.report.statistics.measure import Measured, measure_one
+from experiments.report.statistics.settings import Settings
 
 #: Settings of the protocol that a page spreads over its columns; optimizers go down then.
 ACROSS = ("schedule", "epochs", "train_size", "batch_size")
@@ -222,12 +223,16 @@ def _above(ax: Axes, text: str, points: float, colour: str) -> Artist:
     )  # fmt: skip
 
 
+def scale(tables: list[pd.DataFrame], metric: str, how: Settings) -> Normalize:
+    """Return the colour scale of comparable panels, given the cells of each."""
+    return panel_axes.scale(
+        tables, metric, basin=BASIN * how.tolerance, switches=how.level is not None
+    )
+
+
 def _norm(measured: Sequence[Measured], of: Key) -> Normalize:
     cells = [one.panel.cells for one in measured if settings(one, COMPARABLE) == of]
-    how = measured[0].settings
-    return panel_axes.scale(
-        cells, how.metric, basin=BASIN * how.tolerance, switches=how.level is not None
-    )
+    return scale(cells, measured[0].settings.metric, measured[0].settings)
 
 
 def _bar(figure: Figure, axes: list[Axes], label: str) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 from experiments.errors import UserError
 from experiments.record import tables
 from experiments.record.schema import NAME
+from experiments.report.data.commands import Shorten
 from experiments.report.pages.settings import Settings
-from experiments.report.pages.sweep import analyze
+from experiments.report.pages.sweep import analyze, best
 
 
 def report(
@@ -17,6 +18,9 @@ def report(
     planned: Sequence[Mapping[str, object]] | None = None,
     preset: Mapping[str, Any] | None = None,
     typed: Collection[str] = (),
+    *,
+    shorten: Shorten = list,
+    refresh: bool = False,
 ) -> str:
     """Make the report that the keys of ``configs/analyze`` ask for; return its summary.
 
@@ -26,6 +30,8 @@ def report(
         preset: Its settings, which hold unless typed.
         typed: The keys that were given on the command line. Where these ask for other settings than
             the preset's, the report has files of its own.
+        shorten: How to leave out of a command what the configuration has anyway.
+        refresh: Whether an open page loads itself again, as the sweep goes on.
 
     Raises:
         UserError: A key is unknown or has a value that it cannot have, or there are no runs.
@@ -33,6 +39,10 @@ def report(
     usual = {key: value for key, value in options.items() if key not in typed} | dict(preset or {})
     options = {**usual, **{key: options[key] for key in typed if key in options}}
     name, source, mirror = (options.pop(key) for key in ("experiment", "source", "log_figures"))
+    wanted = {key: options.pop(key, False) for key in ("html", "latex", "best")}
+    for key, value in wanted.items():
+        if not isinstance(value, bool):
+            raise UserError(f"{key}={value} must be true or false")
     folders = {key: options.pop(key) for key in ("runs_dir", "results_dir")}
     unknown = set(options) - {field.name for field in fields(Settings)}
     if unknown:
@@ -51,7 +61,10 @@ def report(
         from experiments.tracking.wandb_runs import log_figures, runs_table
 
         exported = runs_table(project, name)
-    made = analyze(name, **folders, settings=settings, planned=planned, exported=exported)
+    common = folders | {"settings": settings, "exported": exported, "shorten": shorten}
+    if wanted.pop("best"):
+        return best(name, **common)
+    made = analyze(name, **common, planned=planned, refresh=refresh, **wanted)
     if mirror and project:
         log_figures(project, name, [str(path) for path in made.figures])
     return made.text

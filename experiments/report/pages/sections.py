@@ -28,6 +28,20 @@ HEADS = {
     "best_of_10": "best of 10 draws",
     "interaction_share": "interaction share",
 }
+#: What each says, in one line.
+MEANINGS = {
+    "ridge_slope": "how the best decay moves as the learning rate doubles, in doublings: 0 is "
+    "decoupled, -1 fully coupled",
+    "threshold_slope": "likewise of the smallest decay at which the task is learned",
+    "top10_correlation": "how log lr and log wd go together among the ten best cells: 0 if they "
+    "can be chosen apart",
+    "freezing_cost": "the mean loss of keeping the best cell's decay while the learning rate moves",
+    "near_share": "the share of all cells that are nearly as good as the best",
+    "one_pass_regret": "what is lost by tuning the learning rate once, then the decay once",
+    "best_of_10": "the lowest error to expect of ten cells drawn at random",
+    "interaction_share": "how much of the differences near the best no sum of an effect of lr and "
+    "one of wd explains: 0 if they can be tuned apart",
+}
 DECOUPLING = ("ridge_slope", "threshold_slope", "top10_correlation", "freezing_cost")
 TUNING = ("near_share", "one_pass_regret", "best_of_10", "interaction_share")
 #: Statistics in the unit of the metric, which has decimals of its own.

@@ -12,13 +12,15 @@ import pandas as pd
 from experiments.errors import UserError
 from experiments.record import tables
 from experiments.record.tables import Row
-from experiments.report.data import curves, probes
+from experiments.report.data import commands, curves, probes
+from experiments.report.data.commands import Shorten
 from experiments.report.data.frames import frame
-from experiments.report.data.panels import Panel, panels
-from experiments.report.data.text import csv
+from experiments.report.data.panels import Panel, best_cell, panels
+from experiments.report.data.text import booktabs, csv
 from experiments.report.figures.heatmap import beside
 from experiments.report.figures.kinds import Page, Picture, Section, kinds
 from experiments.report.pages import files, readme, sections
+from experiments.report.pages.html import page
 from experiments.report.pages.settings import Settings
 from experiments.report.statistics import counterpart, findings, matching
 from experiments.report.statistics import settings as statistics_settings
@@ -39,7 +41,8 @@ class Report:
 
     @property
     def figures(self) -> list[Path]:
-        return [path for path in self.paths if path.suffix == ".png"]
+        """What a person looks at: pictures, and the page."""
+        return [path for path in self.paths if path.suffix in (".png", ".html")]
 
 
 def analyze(
@@ -50,6 +53,10 @@ def analyze(
     settings: Settings | None = None,
     planned: Sequence[Mapping[str, object]] | None = None,
     exported: pd.DataFrame | None = None,
+    shorten: Shorten = list,
+    html: bool = False,
+    refresh: bool = False,
+    latex: bool = False,
 ) -> Report:
     """Draw all that has been run of an experiment so far; safe while its sweep goes on.
 
@@ -61,6 +68,10 @@ def analyze(
             but ``runs.csv`` are the report's own, and there is no README.md.
         planned: The runs of its preset, to count and hatch those that are missing.
         exported: A runs table from elsewhere, used instead of the run folders.
+        shorten: How to leave out of a command what the configuration has anyway.
+        html: Whether to make report.html.
+        refresh: Whether an open report.html loads itself again, as the sweep goes on.
+        latex: Whether to write the tables to tables.tex.
 
     Raises:
         UserError: There is no run of it; or a setting or the committed table is wrong.
@@ -68,10 +79,7 @@ def analyze(
     settings = settings or Settings()
     runs_dir, results_dir = Path(runs_dir), Path(results_dir)
     folder, committed = results_dir / experiment, tables.file(results_dir, experiment)
-    gathered = _gathered(runs_dir / experiment, exported)
-    rows = tables.merge(tables.read(committed), gathered.rows)
-    if not rows:
-        raise UserError(_nothing(experiment, gathered, runs_dir, results_dir))
+    rows, gathered = _rows(experiment, runs_dir, results_dir, exported)
     runs = frame(rows)
     shown = _chosen(panels(runs, settings.metric, planned), settings.panels)
     measured = measure(shown, settings, _lenders(results_dir, settings))
@@ -96,7 +104,9 @@ def analyze(
         said += [sections.beside(pairs)] if pairs else []
     if pairs and len(pairs) <= MOST_BESIDE:
         pictures["beside"] = _beside(pairs, _first(note))
-    said += _comparisons(measured, settings, typed)
+    compared = [] if settings.level or settings.suffix else findings.findings(measured, typed)
+    said += _comparisons(measured, settings, compared)
+    best_cells = commands.best_again(experiment, shown, settings.metric, shorten)
     for name, picture in pictures.items():
         contents |= files.pictures(folder / name, picture.figure)
     for name in dict.fromkeys(name for one in said for name in one.data):
@@ -104,10 +114,68 @@ def analyze(
         contents[folder / f"{name}{settings.suffix}.csv"] = csv(data)
     if not settings.suffix:
         captions = {f"{name}.png": one.caption for name, one in pictures.items() if one.caption}
-        contents[folder / "README.md"] = readme.readme(experiment, note, captions, said, runs)
-    text = [experiment, *(one.text() for one in said)]
+        contents[folder / "README.md"] = readme.readme(
+            experiment, note, captions, said, runs, best_cells
+        )
+    if latex:
+        tables_of = [table for one in said for table in one.tables]
+        contents[folder / f"tables{settings.suffix}.tex"] = (
+            "\n\n".join(map(booktabs, tables_of)) + "\n"
+        )
+    if html:
+        replaced = {"heatmap", "twin"} | set(by_figure(measured))
+        shown_there = {
+            one.caption: bytes(contents[folder / f"{name}.png"])  # type: ignore[arg-type]
+            for name, one in pictures.items()
+            if one.caption and name.removesuffix(settings.suffix) not in replaced
+        }
+        contents[folder / f"report{settings.suffix}.html"] = page(
+            experiment, note, measured, _points(runs_dir / experiment, points),
+            [*said, readme.provenance(runs)], shown_there, compared,
+            shorten=shorten, refresh=refresh,
+        )  # fmt: skip
+    text = [experiment, *(one.text() for one in said), readme.again(best_cells)]
     text.append("\n".join([*_open_ends(measured, gathered), files.write(contents)]))
     return Report("\n\n".join(filter(None, text)), list(contents))
+
+
+def best(
+    experiment: str,
+    *,
+    runs_dir: Path | str,
+    results_dir: Path | str,
+    settings: Settings,
+    exported: pd.DataFrame | None = None,
+    shorten: Shorten = list,
+) -> str:
+    """Return the overrides of the best cell of all panels, to stand behind ``python train.py``.
+
+    Raises:
+        UserError: There is no run of the experiment, or none that can be best; or a setting or the
+            committed table is wrong.
+    """
+    rows, _ = _rows(experiment, Path(runs_dir), Path(results_dir), exported)
+    shown = _chosen(panels(frame(rows), settings.metric), settings.panels)
+    found = [
+        (cell, panel)
+        for panel in shown
+        if (cell := best_cell(panel.cells, settings.metric)) is not None
+    ]
+    if not found:
+        raise UserError(f"experiment={experiment} has no cell of which all runs have finished")
+    cell, panel = min(found, key=lambda pair: (pair[0][settings.metric], pair[0]["tie"]))
+    return " ".join(commands.overrides(commands.settings(panel, shorten), cell))
+
+
+def _rows(
+    experiment: str, runs_dir: Path, results_dir: Path, exported: pd.DataFrame | None
+) -> tuple[list[Row], tables.Gathered]:
+    """Return the rows of an experiment, and what was gathered beside the committed ones."""
+    gathered = _gathered(runs_dir / experiment, exported)
+    rows = tables.merge(tables.read(tables.file(results_dir, experiment)), gathered.rows)
+    if not rows:
+        raise UserError(_nothing(experiment, gathered, runs_dir, results_dir))
+    return rows, gathered
 
 
 def _gathered(runs: Path, exported: pd.DataFrame | None) -> tables.Gathered:
@@ -142,13 +210,11 @@ def _beside(pairs: Sequence[counterpart.Pair], note: str) -> Picture:
 
 
 def _comparisons(
-    measured: Sequence[Measured], settings: Settings, points: pd.DataFrame
+    measured: Sequence[Measured], settings: Settings, compared: Sequence[findings.Finding]
 ) -> list[Section]:
     """Compare panels with each other, and with those of another convention."""
     found: list[Section] = []
-    if not settings.level and not settings.suffix:
-        compared = findings.findings(measured, points)
-        found += [sections.comparisons(compared, settings.metric)] if compared else []
+    found += [sections.comparisons(compared, settings.metric)] if compared else []
     matches = matching.matches([one.panel for one in measured], settings.metric)
     found += sections.conventions(matches)
     return found + ([sections.explained(settings)] if settings.is_grid else [])
@@ -170,6 +236,11 @@ def _probe(runs: Path, folder: Path) -> files.Contents:
         log.warning("skipped corrupt probes: %s", "; ".join(found.corrupt))
     kept = tables.merge(tables.read(folder / probes.FILE, probes.KIND), found.rows, probes.KIND)
     return {folder / probes.FILE: tables.render(kept, probes.KIND)} if kept else {}
+
+
+def _points(runs: Path, committed: list[Row]) -> pd.DataFrame:
+    """Return the typed points of all curves that are known: committed, or in run folders."""
+    return curves.frame(tables.merge(committed, curves.gather(runs).rows, curves.KIND))
 
 
 def _first(note: str) -> str:

@@ -70,7 +70,7 @@ def collapse(one: Measured) -> Collapse:
         edge[0],
         log_x[0],
         {axis: _estimate(values, one) for axis, values in spreads.items()},
-        {axis: _slope(one, axis) for axis in AXES},
+        {axis: slope(one, axis) for axis in AXES},
         _estimate(spreads[first] - spreads[second], one, -np.inf),
         _floor(log_x[1:], used[1:]),
     )
@@ -81,28 +81,28 @@ def located(one: Measured, axis: str, log_x: np.ndarray) -> np.ndarray:
 
     Args:
         one: The panel.
-        axis: One of ``coordinates.AXES`` but ``timescale``.
+        axis: One of ``coordinates.AXES``.
         log_x: Log2 of decays in the coordinate of the report, the last axis over the rows (L,).
 
     Returns:
         The same shape; NaN in rows without a cell at wd > 0.
     """
     cells = one.panel.cells[one.panel.cells["wd"] > 0]
-    sign = _sign(one)
+    sign = _sign(one, axis)
     there = np.log2(coordinates.convert(cells, axis).astype(float))
     here = np.log2(coordinates.convert(cells, one.settings.axis).astype(float))
     moved = (there - sign * here).groupby(cells["lr"]).first().reindex(one.surface.lr)
     return sign * log_x + moved.to_numpy()
 
 
-def _sign(one: Measured) -> int:
+def _sign(one: Measured, axis: str) -> int:
     """A timescale falls with the decay."""
-    return -1 if one.settings.axis == "timescale" else 1
+    return -1 if (one.settings.axis == "timescale") != (axis == "timescale") else 1
 
 
-def _slope(one: Measured, axis: str) -> Estimate:
+def slope(one: Measured, axis: str) -> Estimate:
     """Return the slope of the report in another coordinate: each row moves by a power of its lr."""
-    sign, found = _sign(one), one.slope
+    sign, found = _sign(one, axis), one.slope
     moved = located(one, axis, np.zeros(len(one.surface.lr)))
     known = ~np.isnan(moved)
     if known.sum() < 2:

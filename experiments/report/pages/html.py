@@ -18,10 +18,11 @@ from experiments.report.data.text import short
 from experiments.report.data.units import form, unit
 from experiments.report.figures.kinds import Section
 from experiments.report.figures.marks import averaged
-from experiments.report.pages import pointing, sections
+from experiments.report.pages import pointing
 from experiments.report.pages.readme import AGAIN
 from experiments.report.statistics.findings import Finding
 from experiments.report.statistics.measure import Measured
+from experiments.report.statistics.statistic import STATISTICS
 
 #: The page's frame, its looks, and what of its behaviour Vega-Lite does not have.
 FRAME, LOOKS, BEHAVIOUR = (
@@ -183,7 +184,7 @@ def _range(values: pd.Series) -> str:
 def _meanings(measured: Sequence[Measured]) -> dict[str, str]:
     """Say in a line what each statistic is that some panel has."""
     known = {name for one in measured for name, e in one.estimates.items() if not e.reason}
-    return {sections.HEADS[k]: text for k, text in sections.MEANINGS.items() if k in known}
+    return {one.head: one.meaning for one in STATISTICS.values() if one.name in known}
 
 
 def finding(measured: Sequence[Measured], found: Sequence[Finding]) -> str:

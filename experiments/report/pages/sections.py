@@ -16,36 +16,8 @@ from experiments.report.statistics.findings import Finding
 from experiments.report.statistics.matching import Match
 from experiments.report.statistics.measure import Measured
 from experiments.report.statistics.settings import Settings
+from experiments.report.statistics.statistic import DECOUPLING, STATISTICS, TUNING, in_table
 
-#: Name of each statistic, in the order of the tables.
-HEADS = {
-    "ridge_slope": "ridge slope",
-    "threshold_slope": "threshold slope",
-    "top10_correlation": "top-10 correlation",
-    "freezing_cost": "cost of freezing",
-    "near_share": "share near the best",
-    "one_pass_regret": "one-pass regret",
-    "best_of_10": "best of 10 draws",
-    "interaction_share": "interaction share",
-}
-#: What each says, in one line.
-MEANINGS = {
-    "ridge_slope": "how the best decay moves as the learning rate doubles, in doublings: 0 is "
-    "decoupled, -1 fully coupled",
-    "threshold_slope": "likewise of the smallest decay at which the task is learned",
-    "top10_correlation": "how log lr and log wd go together among the ten best cells: 0 if they "
-    "can be chosen apart",
-    "freezing_cost": "the mean loss of keeping the best cell's decay while the learning rate moves",
-    "near_share": "the share of all cells that are nearly as good as the best",
-    "one_pass_regret": "what is lost by tuning the learning rate once, then the decay once",
-    "best_of_10": "the lowest error to expect of ten cells drawn at random",
-    "interaction_share": "how much of the differences near the best no sum of an effect of lr and "
-    "one of wd explains: 0 if they can be tuned apart",
-}
-DECOUPLING = ("ridge_slope", "threshold_slope", "top10_correlation", "freezing_cost")
-TUNING = ("near_share", "one_pass_regret", "best_of_10", "interaction_share")
-#: Statistics in the unit of the metric, which has decimals of its own.
-IN_UNITS = ("freezing_cost", "one_pass_regret", "best_of_10")
 #: What a note says when its number is not to be taken at face value.
 SHAKY = ("lower bound", "edge", "samples")
 EXPLAINED = """\
@@ -58,7 +30,8 @@ explains: these, and the top-10 correlation, are of the cells, with 95 % bootstr
 seeds ({samples} samples, what a seed adds to all cells drawn jointly); with one seed the noise of a
 run comes from replicate cells at wd = 0 or from the experiment that `decoupling.csv` names, and
 without any there is no interval. `decoupling.csv` has every number with what it rests on; the
-formulas: `smooth.py`, `decoupling.py` and `tuning.py` of `experiments/report/statistics`."""
+formulas: `smooth.py`, `decoupling.py` and `tuning.py` of `experiments/report/statistics`; a
+glossary: `docs/measured.md`."""
 #: By the estimator: how slopes and costs are found.
 HOW = {
     "gp": """\
@@ -124,19 +97,20 @@ def best_cells(measured: Sequence[Measured]) -> Table:
     return rows
 
 
-def statistics_table(measured: Sequence[Measured], which: Sequence[str]) -> Table:
-    """Return some statistics with their intervals, as text under a head."""
+def statistics_table(measured: Sequence[Measured], which: str) -> Table:
+    """Return the statistics of a table with their intervals, as text under a head."""
     first = measured[0].estimates
+    there = in_table(which)
     shown = [
         name
-        for name in which
+        for name in there
         if name in first and not all(one.estimates[name].reason for one in measured)
-    ] or [name for name in which if name in first]
+    ] or [name for name in there if name in first]
     own = units.form(measured[0].settings.metric)
-    forms = {name: own if name in IN_UNITS else ".2f" for name in shown}
+    forms = {name: own if STATISTICS[name].in_units else ".2f" for name in shown}
     slope = measured[0].settings.slope
     basis = ["slope rests on"] if slope in shown else []
-    rows = [["", *(HEADS[name] for name in shown), *basis]]
+    rows = [["", *(STATISTICS[name].head for name in shown), *basis]]
     for one in measured:
         found = [one.estimates[name].text(form) for name, form in forms.items()]
         rows.append([one.panel.name, *found, *(one.estimates[slope].support for _ in basis)])
@@ -154,7 +128,7 @@ def levels(measured: Sequence[Measured]) -> Table:
 def reasons(measured: Sequence[Measured]) -> list[str]:
     """Return one line for every statistic that is not identified, with the reason."""
     return [
-        f"{one.panel.name}: {HEADS[name]} not identified: {found.reason}"
+        f"{one.panel.name}: {STATISTICS[name].head} not identified: {found.reason}"
         for one in measured
         for name, found in one.estimates.items()
         if found.reason
@@ -164,7 +138,7 @@ def reasons(measured: Sequence[Measured]) -> list[str]:
 def notes(measured: Sequence[Measured]) -> list[str]:
     """Return one line for every number that is a bound or unstable, with what it rests on."""
     return [
-        f"{one.panel.name}: {HEADS[name]}: {found.note}"
+        f"{one.panel.name}: {STATISTICS[name].head}: {found.note}"
         for one in measured
         for name, found in one.estimates.items()
         if not found.reason and name != "best_of_10" and any(w in found.note for w in SHAKY)
@@ -174,8 +148,8 @@ def notes(measured: Sequence[Measured]) -> list[str]:
 def beside(pairs: Sequence[Pair]) -> Section:
     """Return our statistics beside the paper's, and how alike the two rank their cells."""
     there = {name for pair in pairs for name in pair.statistics}
-    shown = [name for name in DECOUPLING if name in there]
-    head = [f"{HEADS[name]}{who}" for name in shown for who in ("", ", paper")]
+    shown = [name for name in in_table(DECOUPLING) if name in there]
+    head = [f"{STATISTICS[name].head}{who}" for name in shown for who in ("", ", paper")]
     rows, lines = [["", *head, "rank correlation", "cells"]], []
     for pair in pairs:
         name, ranks = pair.ours.panel.name, pair.ranks

@@ -8,6 +8,7 @@ and only if its seeds are, in the geometric mean.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,9 @@ import pandas as pd
 from experiments.record.schema import FINISHED
 from experiments.report.data import curves
 from experiments.report.data.panels import Panel, average
+from experiments.report.statistics.decoupling import threshold_slope
 from experiments.report.statistics.estimate import Estimate
-from experiments.report.statistics.measure import Measured, contrast, measure_one, statistics
+from experiments.report.statistics.measure import Measured, contrast, measure_one
 from experiments.report.statistics.noise import seed_noise
 from experiments.report.statistics.rivals import by_protocol, labels, twins
 
@@ -109,6 +111,8 @@ def rivals(found: Sequence[StepsPanel]) -> Iterator[tuple[str, Estimate]]:
     """Yield by how much less the threshold of decoupled decay moves than that of its L2 twin."""
     for where, panels in by_protocol([one.measured for one in found]):
         for pair in twins(panels):
-            slope = statistics(pair[0].settings)["threshold_slope"]
+            level = pair[0].settings.level
+            assert level is not None  # see in_steps
+            slope = partial(threshold_slope, level=level)
             difference = contrast(pair, slope, lambda own, twin: np.abs(own) - np.abs(twin))
             yield ", ".join(filter(None, [*labels(*pair), where])), difference

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -16,23 +15,10 @@ from experiments.report.statistics.pairing import offsets
 from experiments.report.statistics.resample import panel_surface
 from experiments.report.statistics.settings import Settings
 from experiments.report.statistics.smooth import smooth
-
-Statistic = Callable[[Surface], Estimate]
-#: Range of each statistic that has one: intervals are cut there.
-LIMITS = {
-    "top10_correlation": (-1.0, 1.0),
-    "freezing_cost": (0.0, np.inf),
-    "near_share": (0.0, 1.0),
-    "one_pass_regret": (0.0, np.inf),
-    "interaction_share": (0.0, 1.0),
-    "best_of_10": (0.0, np.inf),
-}
-
+from experiments.report.statistics.statistic import statistics
 
 #: Percent: levels of the error at which the slope of the threshold is given besides the report's.
 LEVELS = (1.0, 5.0, 10.0, 20.0, 40.0)
-#: Statistics of the surface, not of its cells: computed on draws from the Gaussian process.
-OF_SURFACE = ("ridge_slope", "threshold_slope", "freezing_cost")
 
 
 @dataclass(frozen=True)
@@ -44,7 +30,7 @@ class Measured:
         settings: How: the metric, the coordinate of the decay, the tolerances.
         noise: Standard deviation of a run; None without any replicate.
         surface: Draws of the surface between its cells, or with ``estimator=argmin`` of its cells.
-        estimates: Each statistic by name, see :func:`statistics`.
+        estimates: Each statistic by name, see ``statistic.STATISTICS``.
         levels: The slope of the threshold at each of ``LEVELS``, where the report is about one.
         tuning: Expected best error of k random draws: k, value, low, high.
     """
@@ -68,23 +54,6 @@ class Measured:
         if self.settings.level is None:
             return decoupling.ridge(self.surface, self.settings.tolerance)
         return decoupling.threshold(self.surface, self.settings.level)
-
-
-def statistics(settings: Settings) -> dict[str, Statistic]:
-    """Return the statistics of a report by name, with its settings bound."""
-    chosen: dict[str, Statistic] = {
-        "ridge_slope": partial(decoupling.ridge_slope, tolerance=settings.tolerance)
-    }
-    if settings.level is not None:
-        chosen["threshold_slope"] = partial(decoupling.threshold_slope, level=settings.level)
-    return chosen | {
-        "top10_correlation": decoupling.top_correlation,
-        "freezing_cost": partial(decoupling.freezing_cost, tolerance=settings.tolerance),
-        "near_share": partial(tuning.near_share, near=settings.near),
-        "one_pass_regret": tuning.one_pass_regret,
-        "best_of_10": tuning.best_of,
-        "interaction_share": partial(tuning.interaction_share, tolerance=settings.tolerance),
-    }
 
 
 def measure(
@@ -126,15 +95,16 @@ def measure_one(
     fitted = smooth(panel, settings, noise) if settings.estimator == "gp" else None
     between = cells if fitted is None else fitted
     estimates = {}
-    for name, statistic in statistics(settings).items():
-        if name in only or not only:
-            own = between if name in OF_SURFACE else cells
-            estimates[name] = _finished(statistic(own), [panel], posterior=own.posterior, name=name)
+    for one in statistics(settings):
+        if one.name in only or not only:
+            own = between if one.of_surface else cells
+            found = one.formula(own, settings)
+            estimates[one.name] = _finished(found, [panel], own.posterior, one.limits)
     levels = {}
     if settings.level is not None and settings.metric.endswith("_error") and not only:
         for level in LEVELS:
             found = decoupling.threshold_slope(between, level)
-            levels[level] = _finished(found, [panel], posterior=between.posterior)
+            levels[level] = _finished(found, [panel], between.posterior)
     best = [
         from_draws(column).with_interval(0, (0.0, np.inf))
         for column in tuning.expected_best(cells).T
@@ -147,10 +117,13 @@ def measure_one(
 
 
 def _finished(
-    found: Estimate, panels: Sequence[Panel], *, posterior: bool, name: str = ""
+    found: Estimate,
+    panels: Sequence[Panel],
+    posterior: bool,
+    limits: tuple[float, float] = ANY,
 ) -> Estimate:
     """Give a statistic its interval, as its samples ask for it, and say what it rests on."""
-    n, limits = sum(one.done for one in panels), LIMITS.get(name, ANY)
+    n = sum(one.done for one in panels)
     cells = f"{sum(len(one.cells) for one in panels)} cells"
     found = replace(found, basis=f"{found.basis or cells} x {seeds(panels)}")
     return found.credible(n, limits) if posterior else found.with_interval(n, limits)
@@ -158,7 +131,7 @@ def _finished(
 
 def contrast(
     panels: Sequence[Measured],
-    statistic: Statistic,
+    statistic: Callable[[Surface], Estimate],
     combine: Callable[..., np.ndarray] = lambda values: values,
     note: str = "",
     *,
@@ -192,4 +165,4 @@ def contrast(
     ]
     made = from_draws(combine(*values.T), "; ".join(reasons), note)
     posterior = all(one.surface.posterior for one in panels)
-    return _finished(made, [one.panel for one in panels], posterior=posterior)
+    return _finished(made, [one.panel for one in panels], posterior)

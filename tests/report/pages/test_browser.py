@@ -1,6 +1,10 @@
 """The page in a real browser, opened from disk."""
 
+import json
+import shlex
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -45,7 +49,8 @@ class Browser:
         return self.driver.execute_script(code, *arguments)
 
     def until(self, true):
-        for _ in range(600):
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
             if found := true():
                 return found
             time.sleep(0.1)
@@ -87,7 +92,6 @@ def page(tmp_path_factory):
 
 
 def test_opening_the_page_makes_no_request_and_no_error(browser, page):
-    import json
 
     browser.driver.get_log("performance")
     browser.driver.get_log("browser")
@@ -130,3 +134,104 @@ def test_clicking_adds_cells_to_the_curves_and_takes_them_away(browser, page):
     browser.point("AdamW, lr 0.015625, wd 1.95e-3", click=True)
     browser.until(lambda: len(browser.picked) == 1)
     assert sorted(browser.labels()) == ["A", "A"]
+
+
+def choose(browser, name, value):
+    from selenium.webdriver.support.select import Select
+
+    Select(browser.driver.find_element("id", name)).select_by_value(value)
+
+
+def test_the_ridge_turns_with_the_coordinate_and_the_address_keeps_the_view(browser, page):
+    def ridge():
+        line = browser.driver.find_element("css selector", "#chart .mark-line[class*=ridge1] path")
+        return line.get_attribute("d")
+
+    def slope():
+        texts = browser.driver.find_elements("css selector", "#chart text")
+        return next(t.text for t in texts[::-1] if t.text.startswith("ridge slope"))
+
+    browser.open(page)
+    before = ridge(), slope()
+    choose(browser, "coordinate", "torch_wd")
+    browser.until(lambda: slope() != before[1])
+    assert ridge() != before[0]
+    choose(browser, "metric", "test_loss")
+    choose(browser, "seed", "2")
+    browser.point("AdamW, lr 0.015625, wd 0.125", click=True)
+    browser.until(lambda: len(browser.picked) == 3)
+    state, picked = browser.js("return location.hash"), browser.picked
+    browser.open(page, state)
+    assert browser.picked == picked
+    for name, value in (("coordinate", "torch_wd"), ("metric", "test_loss"), ("seed", "2")):
+        assert browser.driver.find_element("id", name).get_attribute("value") == value
+    browser.open(page, "#metric=<b>&picked=none,&seed=99&other")
+    assert browser.picked == []
+    assert browser.driver.find_element("id", "metric").get_attribute("value") == "test_error"
+
+
+def test_every_cell_is_reached_and_chosen_by_the_keyboard(browser, page):
+    from selenium.webdriver import ActionChains, Keys
+
+    def focused():
+        return browser.js("return document.activeElement.getAttribute('aria-label') || ''")
+
+    browser.open(page)
+    browser.driver.find_element("id", "none").send_keys(Keys.TAB)
+    seen = {focused()}
+    for _ in range(3):
+        for way in (Keys.ARROW_LEFT, Keys.ARROW_RIGHT):
+            for _ in range(6):
+                ActionChains(browser.driver).send_keys(way).perform()
+                seen.add(focused())
+        ActionChains(browser.driver).send_keys(Keys.ARROW_UP).perform()
+    assert {text.split(",")[0] for text in seen} == {"Adam + L2"}
+    assert len(seen) == 18
+    before = browser.picked
+    ActionChains(browser.driver).send_keys(Keys.ENTER).perform()
+    browser.until(lambda: browser.picked != before)
+    assert browser.until(focused) in seen
+    ActionChains(browser.driver).send_keys(Keys.TAB).perform()
+    assert focused().startswith("AdamW")
+
+
+def test_the_best_cell_is_one_click_away(browser, page):
+    browser.open(page, "#picked=")
+    assert browser.picked == []
+    browser.driver.find_element("css selector", "[data-panel='1']").click()
+    browser.until(lambda: browser.picked)
+    assert browser.picked == ["AdamW: lr 0.0625, wd 1.95e-3"]
+
+
+def test_the_copied_command_runs_the_cell_again(browser, in_tmp):
+
+    from experiments.notebook import train
+    from experiments.report.pages.settings import Settings
+    from experiments.report.pages.sweep import analyze
+    from experiments.sweep.grid import shortest
+    from tests.tiny_runs import TINY
+
+    first = train(*TINY, "name=tiny", "optim=adamw", "lr=0.01", "wd=0.001")
+    analyze("tiny", settings=Settings(samples=0), html=True, shorten=shortest)
+    browser.open(in_tmp / "results" / "tiny" / "report.html")
+    browser.driver.execute_cdp_cmd(
+        "Browser.grantPermissions",
+        {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]},
+    )
+    button = browser.driver.find_element("css selector", "#picked .copy")
+    button.click()
+    browser.until(lambda: button.text == "copied")
+    code = "return await navigator.clipboard.readText()"
+    copied = browser.driver.execute_script(code)
+    assert copied == browser.driver.find_element("css selector", "#picked code").text
+    program, script, *words = shlex.split(copied)
+    assert (program, script) == ("python", "train.py")
+    words += ["tracker=none", "device=cpu"]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / script), *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (result,) = (in_tmp / "runs" / "tiny_again").glob("*/result.json")
+    again = json.loads(result.read_text())
+    for metric in ("test_error", "test_loss", "train_loss"):
+        assert again[metric] == first[metric]

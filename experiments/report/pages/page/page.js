@@ -117,7 +117,7 @@
     reachable();
   }
   for (const name of ["metric", "coordinate", "seed"])
-    $(name).oninput = event => set(name, name === "seed" ? +event.target.value : event.target.value);
+    $(name).onchange = event => set(name, name === "seed" ? +event.target.value : event.target.value);
   for (const button of document.querySelectorAll("button[data-panel]"))
     button.onclick = () => {
       const best = page.best[button.dataset.panel][get("metric")];

@@ -5,6 +5,7 @@ import time
 from experiments.sweep.pool import Outcome
 
 
-def nap(index, config, folder):
+def nap(bundle):
+    ((index, config, _),) = bundle
     time.sleep(0.3 * (config.seed % 3))
-    return Outcome(index)
+    return [Outcome(index)]

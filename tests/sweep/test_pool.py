@@ -59,11 +59,12 @@ def test_a_process_that_does_not_stop_within_the_grace_is_killed(tmp_path):
 def test_no_device_has_more_cells_at_a_time_than_slots(tmp_path, monkeypatch):
     schedule, running = ProcessPool.schedule, []
 
-    def count(pool, function, cell):
-        future = schedule(pool, nap, cell)
-        now = [device for started, device in running if not started.done()] + [cell[1].device]
+    def count(pool, function, work):
+        future = schedule(pool, nap, work)
+        (((_, config, _),),) = work
+        now = [device for started, device in running if not started.done()] + [config.device]
         assert max(now.count(device) for device in set(now)) == 1
-        running.append((future, cell[1].device))
+        running.append((future, config.device))
         return future
 
     monkeypatch.setattr(ProcessPool, "schedule", count)

@@ -64,7 +64,7 @@ def _together(cells: Mapping[int, Callable[[], Course]]) -> Iterator[tuple[int, 
     courses: dict[int, Course] = {}
     due: dict[int, Trainer] = {}  # whose next step is due
     stops: list[Interrupted] = []
-    steps = _Steps()
+    steps = Steps()
 
     def go_on(number: int, error: Exception | None = None) -> Iterator[tuple[int, End]]:
         """Let a cell go on to its next step, or to its end, which is yielded."""
@@ -99,7 +99,7 @@ def _together(cells: Mapping[int, Callable[[], Course]]) -> Iterator[tuple[int, 
             course.close()
 
 
-class _Steps:
+class Steps:
     """Takes the steps of several trainers that are equally far."""
 
     def __init__(self) -> None:

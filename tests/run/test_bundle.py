@@ -155,7 +155,7 @@ def test_cells_of_a_bundle_that_was_killed_go_on_from_their_checkpoints(in_tmp, 
 
 @pytest.mark.parametrize("room", [3, 1])
 def test_where_memory_runs_out_the_bundle_is_halved(alone, in_tmp, monkeypatch, caplog, room):
-    take, sizes = bundle._Steps.take, []
+    take, sizes = bundle.Steps.take, []
 
     def with_size(self, group):
         sizes.append(len(group))
@@ -166,7 +166,7 @@ def test_where_memory_runs_out_the_bundle_is_halved(alone, in_tmp, monkeypatch, 
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     with monkeypatch.context() as patched:
-        patched.setattr(bundle._Steps, "take", with_size)
+        patched.setattr(bundle.Steps, "take", with_size)
         acting(patched, refuse)
         ends = together(alone, in_tmp / "all")
     assert set(ends) == set(CELLS)

@@ -1,10 +1,15 @@
 """Which cells train together, and how many."""
 
+from dataclasses import replace
+from functools import partial
+
 import pytest
 
 from experiments.record.folder import RunFolder
-from experiments.run.cell import run_cell
-from experiments.sweep import pool
+from experiments.run.bundle import run_bundle
+from experiments.run.cell import course, run_cell
+from experiments.run.schema import RunConfig
+from experiments.sweep import grid, pool
 from experiments.sweep.cell import Cell
 from experiments.sweep.packing import bundles, in_a_process, kind, that_fill
 from experiments.sweep.pool import run_cells
@@ -85,3 +90,21 @@ def test_of_cells_whose_process_was_killed_those_that_had_ended_have_their_resul
     assert outcomes[0] == pool.Outcome(0, error=row["test_error"])
     assert outcomes[1].failure.startswith("its process was killed by SIGKILL")
     assert RunFolder(half).failure() == outcomes[1].failure
+
+
+def test_the_figure_2_of_a_gpu_is_one_kind_of_cells_and_trains_in_bundles(fake_cifar, tmp_path):
+    """At a reduced size; the whole needs a GPU."""
+    jobs = [RunConfig.from_plain(job) for job in grid.jobs("figure2_gpu")]
+    assert len(jobs) == 4 * 8 * 8 * 3
+    assert len({kind(config) for config in jobs}) == 1
+    words = ("experiment=figure2_gpu", "task.pool=4", "epochs=1", "eval_every=1", "tracker=none",
+             "progress=false", f"data_dir={fake_cifar}", f"cache_dir={tmp_path}")  # fmt: skip
+    config = run_config(*words)
+    starts = {
+        n: partial(course, replace(config, optim=job.optim, lr=job.lr), tmp_path / str(n))
+        for n, job in enumerate({job.optim.name: job for job in jobs}.values())
+    }
+    rows = [row for _, row in run_bundle(starts)]
+    assert {row["status"] for row in rows} == {"finished"}
+    assert {row["optim"] for row in rows} == {"adamw", "adam", "sgdw", "sgd"}
+    assert len({row["test_loss"] for row in rows}) == 4

@@ -80,7 +80,7 @@ def run_cells(
     Args:
         cells: What to run.
         slots: The device of each process; there may be none that this process has started by
-            multiprocessing beside them. No device has more cells at a time than it has slots.
+            multiprocessing beside them. No device has more bundles at a time than it has slots.
         grace: Seconds that a cell has to save when this process is asked to stop.
         progress: Shows how far the cells are.
         at_once: How many cells like one train together in a process.

@@ -38,6 +38,9 @@ from experiments.sweep.packing import bundles
 from experiments.tracking.mirror import WandbTracker, drop_what_names_one_run
 
 POLL = 0.3  # seconds between two looks at whether to stop
+#: glibc hands memory back to the system at every step on images only to take it again. These
+#: variables, which it reads as a process starts, let the processes of a sweep keep it.
+KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(1 << 32), "MALLOC_MMAP_MAX_": "0"}
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ def run_cells(
         UserError: No process starts.
     """
     drop_what_names_one_run()
+    for name, value in KEEP_MEMORY.items():
+        os.environ.setdefault(name, value)
     resource_tracker.ensure_running()  # before Python 3.12 this lets signals in again
     left = dict(enumerate(cells))
     with interrupt.listening():

@@ -112,7 +112,7 @@ class SlurmLauncher(CellLauncher):
         side = self.gpus * self.jobs_per_gpu or self.cpus
         shards = [
             Shard(made.folder, index, cells_of_job, side, self.jobs_per_gpu,
-                  self.cells_per_gpu, self.warning * KILL_MARGIN, self.requeue)
+                  self.warning * KILL_MARGIN, self.requeue, self.cells_per_gpu)
             for index, cells_of_job in enumerate(made.shards)
         ]  # fmt: skip
         executor = self._executor(made, name=made.name, signal_delay_s=self.warning)

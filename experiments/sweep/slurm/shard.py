@@ -31,9 +31,10 @@ class Shard:
         cells: Index of the first cell in the submission, and one past the last.
         jobs: Processes side by side.
         jobs_per_gpu: Processes that share a GPU.
-        cells_per_gpu: Cells that train on a GPU at a time, or ``auto``.
         grace: Seconds that cells have to save when the job is asked to stop.
         requeue: Queue again when Slurm asks to stop for a time limit or a preemption.
+        cells_per_gpu: Cells that train on a GPU at a time, or ``auto``; jobs that were queued
+            before there was a choice have none.
     """
 
     folder: Path
@@ -41,9 +42,9 @@ class Shard:
     cells: tuple[int, int]
     jobs: int
     jobs_per_gpu: int
-    cells_per_gpu: int | str
     grace: float
     requeue: bool
+    cells_per_gpu: int | str = "auto"
 
     def __call__(self) -> None:
         """Run the cells that have no result yet."""

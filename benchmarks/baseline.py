@@ -119,13 +119,13 @@ BUDGETS = {  # task: (make, epochs, batch size, epochs between evaluations)
 }
 
 
-def error(model: nn.Module, loader: DataLoader) -> float:
+def error(model: nn.Module, loader: DataLoader, device: str) -> float:
     """Return the test error in percent."""
     model.eval()
     wrong = total = 0
     with torch.no_grad():
         for inputs, labels in loader:
-            wrong += (model(inputs).argmax(1) != labels).sum().item()
+            wrong += (model(inputs.to(device)).argmax(1) != labels.to(device)).sum().item()
             total += len(labels)
     return 100 * wrong / total
 
@@ -144,6 +144,8 @@ def main() -> None:
     make, epochs, batch_size, evaluate_every = BUDGETS[arguments.task]
     epochs = arguments.epochs or epochs
     train, test, model = make(arguments)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model.to(device)
     workers: dict[str, Any] = {"num_workers": 2, "persistent_workers": True}
     train_loader = DataLoader(train, batch_size, shuffle=True, **workers)
     test_loader = DataLoader(test, 2048, **workers)
@@ -155,11 +157,11 @@ def main() -> None:
         model.train()
         for inputs, labels in train_loader:
             optimizer.zero_grad()
-            F.cross_entropy(model(inputs), labels).backward()
+            F.cross_entropy(model(inputs.to(device)), labels.to(device)).backward()
             optimizer.step()
             scheduler.step()
         if epoch % evaluate_every == 0 or epoch == epochs:
-            result = error(model, test_loader)
+            result = error(model, test_loader, device)
     print(f"{arguments.task}: test error {result:.2f} %")
 
 

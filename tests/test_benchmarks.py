@@ -1,12 +1,14 @@
 """Guards against regressions of speed without timing: what a step calls, not how long it takes."""
 
+import string
+import sys
 from collections import Counter
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks import draw, faults
+from benchmarks import draw, faults, gpu
 from benchmarks.__main__ import PARTS
 from benchmarks.measure import Timing, time_together
 from experiments.run import trainer
@@ -122,3 +124,28 @@ def test_what_safety_costs_is_a_part_of_the_benchmarks(tmp_path, monkeypatch):
     assert [draw.met(row) for row in results["faults"]["rows"]] == [None, True]
     draw.figure(results, tmp_path / "picture")  # of a target that is met a hundred times over
     assert (tmp_path / "picture.svg").stat().st_size > 0
+
+
+@pytest.mark.parametrize("task", ["modular", "shakespeare"])
+def test_cells_measured_together_have_the_bits_of_one_alone(task, tmp_path):
+    noise = tmp_path / "noise.txt"
+    noise.write_text(string.printable * 100)
+    rows = [
+        gpu.measure(task, cells, "false", 0.01, torch.device("cpu"), str(noise)) for cells in (1, 2)
+    ]
+    assert rows[0]["bits"] == rows[1]["bits"]
+    assert all(row["cell_steps"] > 0 and row["start"] > 0 for row in rows)
+    told = gpu.table([row | {"way": "here", "same_bits": True} for row in rows]).splitlines()
+    assert told[1].split()[:2] == [task, "here"]
+    assert "to the bit" in told[2]
+
+
+def test_kernels_that_overlap_count_once():
+    assert gpu.covered([(0, 2), (1, 3), (1, 2), (5, 6)]) == 4
+
+
+def test_without_a_gpu_there_is_one_line(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["gpu"])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit, match="torch finds no NVIDIA GPU here"):
+        gpu.main()

@@ -311,12 +311,12 @@ def test_other_launchers_can_send_the_task_to_new_processes():
 def test_a_cell_that_fails_or_is_killed_stops_no_other_and_is_named(in_tmp):
     (in_tmp / "sitecustomize.py").write_text(
         "import os, experiments.run.cell as r\n"
-        "original = r.run_cell\n"
-        "def run_cell(config, folder, **how):\n"
+        "original = r.course\n"
+        "def course(config, folder, **how):\n"
         "    if config.seed == 1: raise RuntimeError('broken cell')\n"
         "    if config.seed == 2: os.kill(os.getpid(), 9)\n"
         "    return original(config, folder, **how)\n"
-        "r.run_cell = run_cell\n"
+        "r.course = course\n"
     )
     import os
 

@@ -193,6 +193,14 @@ def _network(
         return make(**required, **{key: options[key] for key in taken & set(options)})
 
 
+def size_of_network(config: RunConfig) -> tuple[int, bool]:
+    """Return how many weights the network of a valid configuration has, and if it reads images."""
+    task = whole_task(config)
+    with torch.device("meta"):
+        model = _network(config.model, config.task, task.network, task.network_options)
+    return sum(weight.numel() for weight in model.parameters()), "channels" in task.network
+
+
 def build_budget(config: RunConfig, task: Task) -> Budget:
     """Return how long to train: durations are given in epochs, the loop counts steps."""
     steps_per_epoch = math.ceil(len(task.train) / config.batch_size)

@@ -13,10 +13,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from experiments.errors import UserError
 from experiments.progress import progress_bar
 from experiments.run import build
+from experiments.run.bundle import Steps
+from experiments.run.capture import WARM_UP
 from experiments.run.device import device_name, resolve_device, resolve_precision
 from experiments.run.schema import RunConfig
 from experiments.run.trainer import Diverged, Trainer
 from experiments.sweep import grid
+from experiments.sweep.packing import in_a_process
 from experiments.sweep.slots import slots
 from experiments.tasks import Task
 
@@ -45,7 +48,8 @@ class Kind:
         steps: Optimizer steps of all of them.
         trained: Operations of these steps.
         evaluated: Operations of their evaluations.
-        step_seconds: Of one step, measured.
+        step_seconds: Of one step of one cell, measured.
+        at_once: How many cells took their steps together as that was measured.
     """
 
     name: str
@@ -54,6 +58,7 @@ class Kind:
     trained: float
     evaluated: float
     step_seconds: float
+    at_once: int = 1
 
     @property
     def flops(self) -> float:
@@ -99,16 +104,20 @@ def cost_of(name: str, seconds: float = SECONDS) -> str:
 
 
 def price(cells: Sequence[RunConfig], device: torch.device, seconds: float) -> Kind:
-    """Return what cells of one kind have to do, and how long a step of theirs takes."""
+    """Return what cells of one kind have to do, and how long a step of theirs takes.
+
+    On a GPU as many take it together as would in a sweep.
+    """
     first = cells[0]
-    trainer = _trainer(first, device)
-    operations = count(trainer)
+    fill = in_a_process("auto", 1, gpu=device.type == "cuda")(first)
+    trainers = [_trainer(first, device) for _ in range(min(fill, len(cells)))]
+    operations = count(trainers[0])
     steps, trained, evaluated = (
         sum(part) for part in zip(*(needed(cell, operations) for cell in cells), strict=True)
     )
     name = " ".join(entry.name for entry in (first.task, first.model, first.optim))
-    pace = seconds_per_step(trainer, seconds)
-    return Kind(name, len(cells), steps, trained, evaluated, pace)
+    pace = seconds_per_step(trainers, seconds)
+    return Kind(name, len(cells), steps, trained, evaluated, pace, len(trainers))
 
 
 def _trainer(config: RunConfig, device: torch.device) -> Trainer:
@@ -155,27 +164,38 @@ def needed(config: RunConfig, operations: Operations) -> tuple[int, float, float
 
 
 def seconds_per_step(
-    trainer: Trainer, seconds: float, clock: Callable[[], float] = time.perf_counter
+    trainers: Sequence[Trainer], seconds: float, clock: Callable[[], float] = time.perf_counter
 ) -> float:
-    """Train, without evaluating, for so many seconds; return those of a step, the first left out.
+    """Train, without evaluating, for so many seconds; return those of a step of one trainer.
+
+    The first steps, in which all starts, are left out.
 
     Raises:
-        UserError: The loss is no longer a number.
+        UserError: The loss is no longer a number, or a step fails.
     """
-    trainer.budget = replace(trainer.budget, steps=10**9)  # more than there is time for
-    device = trainer.task.test.labels.device
+    for trainer in trainers:
+        trainer.budget = replace(trainer.budget, steps=10**9)  # more than there is time for
+    device = trainers[0].task.test.labels.device
+    group, together = dict(enumerate(trainers)), Steps()
+
+    def take() -> None:
+        for error in together.take(group).values():
+            raise UserError(f"the steps cannot be timed: {error}") from error
+
     wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     timed = 0
     try:
-        trainer.train_step()
+        for _ in range(WARM_UP + 1 if trainers[0].captured else 1):
+            take()
         wait()
         started = clock()
         while clock() - started < seconds:
-            trainer.train_step()
-            trainer.check()
+            take()
+            for trainer in trainers:
+                trainer.check()
             timed += 1
         wait()
-        return (clock() - started) / timed
+        return (clock() - started) / timed / len(trainers)
     except Diverged as reason:
         raise UserError(f"the steps cannot be timed: {reason}") from reason
 
@@ -209,8 +229,9 @@ def text(name: str, kinds: Sequence[Kind], processes: int, conditions: str) -> s
     for kind in kinds:
         each = (kind.steps / kind.runs, kind.flops / kind.runs, kind.hours / kind.runs)
         pace = f"{1e3 * kind.step_seconds:,.{1 if kind.step_seconds < 0.1 else 0}f}"
-        lines.append((kind.name, f"{kind.runs:,}", f"{each[0]:,.0f}", _prefixed(each[1]), pace,
-                      _prefixed(kind.rate), _duration(each[2])))  # fmt: skip
+        together = f", {kind.at_once} together" if kind.at_once > 1 else ""
+        lines.append((kind.name + together, f"{kind.runs:,}", f"{each[0]:,.0f}", _prefixed(each[1]),
+                      pace, _prefixed(kind.rate), _duration(each[2])))  # fmt: skip
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rows = [[line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])] for line in lines]
     return "\n".join(

@@ -1,5 +1,7 @@
 """How many cells a machine runs side by side, and on which of its devices."""
 
+from collections.abc import Sequence
+
 from experiments.errors import UserError
 
 
@@ -20,6 +22,11 @@ def slots(device: str, jobs: int | str, jobs_per_gpu: int) -> list[str]:
         jobs = len(gpus) * jobs_per_gpu or cpu_count()
     devices = gpus or [device]
     return [devices[i % len(devices)] for i in range(int(jobs))]
+
+
+def on_gpus(slots: Sequence[str]) -> bool:
+    """Whether processes on these devices train on GPUs."""
+    return slots[0].startswith("cuda")
 
 
 def at_least_one(key: str, value: int | float) -> None:

@@ -17,7 +17,8 @@ from experiments.errors import UserError
 from experiments.sweep import pool
 from experiments.sweep.cell import Cell
 from experiments.sweep.compose import compose
-from experiments.sweep.slots import at_least_one, slots
+from experiments.sweep.packing import in_a_process
+from experiments.sweep.slots import at_least_one, on_gpus, slots
 
 log = logging.getLogger(__name__)
 
@@ -50,16 +51,19 @@ class LocalLauncher(CellLauncher):
     Args:
         jobs: Processes, or ``auto``: ``jobs_per_gpu`` for every GPU, else one a CPU core.
         jobs_per_gpu: Processes that share a GPU.
+        cells_per_gpu: Cells that train on a GPU at a time, or ``auto``: as many as fill it. Without
+            a GPU it is cells that take turns in a process, and ``auto`` is one.
 
     Raises:
-        UserError: ``jobs`` or ``jobs_per_gpu`` is less than 1.
+        UserError: A count is less than 1.
     """
 
-    def __init__(self, jobs: Any, jobs_per_gpu: int):
-        if jobs != "auto":
-            at_least_one("hydra.launcher.jobs", jobs)
+    def __init__(self, jobs: Any, jobs_per_gpu: int, cells_per_gpu: Any):
+        for key, count in (("jobs", jobs), ("cells_per_gpu", cells_per_gpu)):
+            if count != "auto":
+                at_least_one(f"hydra.launcher.{key}", count)
         at_least_one("hydra.launcher.jobs_per_gpu", jobs_per_gpu)
-        self.jobs, self.jobs_per_gpu = jobs, jobs_per_gpu
+        self.jobs, self.jobs_per_gpu, self.cells_per_gpu = jobs, jobs_per_gpu, cells_per_gpu
 
     def run(self, cells: Sequence[Cell]) -> Sequence[JobReturn]:
         """Run every cell to its end and return one result each, in the order given."""
@@ -67,9 +71,10 @@ class LocalLauncher(CellLauncher):
             return []
         devices = slots(cells[0].config.device, self.jobs, self.jobs_per_gpu)
         results = [JobReturn(overrides=cell.overrides) for cell in cells]
+        at_once = in_a_process(self.cells_per_gpu, self.jobs_per_gpu, gpu=on_gpus(devices))
         progress = pool.progress_of(cells)
         with logging_redirect_tqdm(), closing(progress):
-            for outcome in pool.run_cells(cells, devices, GRACE, progress):
+            for outcome in pool.run_cells(cells, devices, GRACE, progress, at_once):
                 _fill(results[outcome.index], outcome, cells[outcome.index])
         return results
 

@@ -20,6 +20,7 @@ from experiments.record import tables
 from experiments.record.folder import RunFolder, stored_row
 from experiments.sweep.cell import Cell
 from experiments.sweep.objective import objective
+from experiments.sweep.packing import in_a_process, kind
 from experiments.sweep.slots import at_least_one
 from experiments.sweep.slurm import squeue, submission
 from hydra_plugins.decay_lab.launcher import CellLauncher
@@ -30,6 +31,7 @@ ROOT = Path(__file__).parents[2]
 POLL = 5.0  # seconds between two questions to the queue
 POLLS_A_LINE = 12  # while it waits, a line a minute
 KILL_MARGIN = 0.75  # share of the warning time that cells have to save
+CELLS_PER_JOB = 8  # at least, unless told otherwise: fewer would not be worth a job
 EARLY = 30  # seconds that Slurm, which looks at its jobs so often, may warn too soon
 
 
@@ -43,14 +45,15 @@ class SlurmLauncher(CellLauncher):
     """
 
     def __init__(self, *, partition: str | None, minutes: int, gpus: int, cpus: int,
-                 memory_gb: float, array_parallelism: int, cells_per_job: int, jobs_per_gpu: int,
-                 requeue: bool, max_timeouts: int, warning_seconds: int, wait: bool,
-                 redraw: bool, extra: DictConfig):  # fmt: skip
+                 memory_gb: float, array_parallelism: int, cells_per_job: Any, jobs_per_gpu: int,
+                 cells_per_gpu: Any, requeue: bool, max_timeouts: int, warning_seconds: int,
+                 wait: bool, redraw: bool, extra: DictConfig):  # fmt: skip
         counts = {
             "minutes": minutes, "cpus": cpus, "array_parallelism": array_parallelism,
-            "cells_per_job": cells_per_job, "jobs_per_gpu": jobs_per_gpu,
-            "warning_seconds": warning_seconds,
+            "jobs_per_gpu": jobs_per_gpu, "warning_seconds": warning_seconds,
         }  # fmt: skip
+        packing = {"cells_per_job": cells_per_job, "cells_per_gpu": cells_per_gpu}
+        counts |= {key: count for key, count in packing.items() if count != "auto"}
         for key, value in counts.items():
             at_least_one(f"hydra.launcher.{key}", value)
         if not memory_gb > 0 or gpus < 0 or max_timeouts < 0:
@@ -63,6 +66,7 @@ class SlurmLauncher(CellLauncher):
         self.partition, self.minutes, self.gpus, self.cpus = partition, minutes, gpus, cpus
         self.memory_gb, self.array_parallelism = memory_gb, array_parallelism
         self.cells_per_job, self.jobs_per_gpu = cells_per_job, jobs_per_gpu
+        self.cells_per_gpu = cells_per_gpu
         self.requeue, self.max_timeouts, self.warning = requeue, max_timeouts, warning_seconds
         self.wait, self.redraw, self.extra = wait, redraw, dict(extra or {})
 
@@ -97,8 +101,9 @@ class SlurmLauncher(CellLauncher):
         from experiments.record import provenance
         from experiments.sweep.slurm.shard import Shard
 
-        per_job = max(self.cells_per_job, math.ceil(len(cells) / limit))
-        if per_job > self.cells_per_job:
+        wanted = self._per_job(cells)
+        per_job = max(wanted, math.ceil(len(cells) / limit))
+        if per_job > wanted:
             log.info("%d cells a job, since an array here has at most %d jobs", per_job, limit)
         code = (provenance.commit(), provenance.sources())
         work = [replace(cell, job=self._on_gpu(cell.job)) for cell in cells]
@@ -107,7 +112,7 @@ class SlurmLauncher(CellLauncher):
         side = self.gpus * self.jobs_per_gpu or self.cpus
         shards = [
             Shard(made.folder, index, cells_of_job, side, self.jobs_per_gpu,
-                  self.warning * KILL_MARGIN, self.requeue)
+                  self.warning * KILL_MARGIN, self.requeue, self.cells_per_gpu)
             for index, cells_of_job in enumerate(made.shards)
         ]  # fmt: skip
         executor = self._executor(made, name=made.name, signal_delay_s=self.warning)
@@ -120,6 +125,15 @@ class SlurmLauncher(CellLauncher):
         log.info("how they are: python analyze.py command=status experiment=%s", experiment)
         if self.redraw:
             self._redraw_after(made, job, experiment)
+
+    def _per_job(self, cells: Sequence[Cell]) -> int:
+        """Return how many cells a job takes: by default those that fill its GPUs."""
+        if self.cells_per_job != "auto":
+            return int(self.cells_per_job)
+        at_once = in_a_process(self.cells_per_gpu, self.jobs_per_gpu, gpu=self.gpus > 0)
+        of_each_kind = {kind(cell.config): cell.config for cell in cells}.values()
+        fill = max(map(at_once, of_each_kind)) * self.jobs_per_gpu * self.gpus
+        return max(CELLS_PER_JOB, fill)
 
     def _on_gpu(self, job: dict[str, Any]) -> dict[str, Any]:
         """Let a cell that asks for a GPU fail where there is none, not creep along on the CPU."""

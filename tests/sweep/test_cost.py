@@ -65,34 +65,37 @@ def test_steps_are_timed_without_the_first_and_without_evaluations(monkeypatch):
     trainer = make_trainer(build_config("epochs=4"))
     now = [1000.0]
 
-    def step(self):
+    def step(self, *batch):
         now[0] += 3 if self.step else 100
-        self.step += 1
 
-    monkeypatch.setattr(Trainer, "train_step", step)
+    monkeypatch.setattr(Trainer, "update", step)
     monkeypatch.setattr(Trainer, "evaluate", None)  # calling it would fail
-    assert seconds_per_step(trainer, 10, clock=lambda: now[0]) == 3
+    assert seconds_per_step([trainer], 10, clock=lambda: now[0]) == 3
     assert trainer.step == 1 + 4  # 12 seconds are the first that are enough
+    pair = [make_trainer(build_config("epochs=4")) for _ in range(2)]
+    assert seconds_per_step(pair, 10, clock=lambda: now[0]) == 3  # of one of the two
+    assert [trainer.step for trainer in pair] == [1 + 2, 1 + 2]
 
 
 def test_a_run_that_diverges_cannot_be_timed(monkeypatch):
     trainer = make_trainer(build_config("epochs=4", "optim=sgd", "lr=1e30"))
     with pytest.raises(UserError, match="the steps cannot be timed: the loss became"):
-        seconds_per_step(trainer, 60)
+        seconds_per_step([trainer], 60)
 
 
 def test_hours_are_the_steps_at_their_pace_and_the_evaluations_at_the_same_rate():
     kind = Kind("task net adam", runs=2, steps=7200, trained=9e15, evaluated=1e15, step_seconds=0.5)
     assert kind.rate == 9e15 / 3600  # operations a second
     assert kind.hours == pytest.approx(10 / 9)
-    slow = Kind("task net sgd", runs=1, steps=3600, trained=2e15, evaluated=0, step_seconds=25.0)
+    slow = Kind("task net sgd", 1, steps=3600, trained=2e15, evaluated=0, step_seconds=25.0,
+                at_once=4)  # fmt: skip
     lines = text("name", [kind, slow], 5, "a machine").splitlines()
     assert lines[0] == "name: 3 runs, 10,800 steps, 12 PFLOP in all"
     columns = [re.split(r"\s{2,}", line) for line in lines[1:4]]
     assert columns == [
         ["kind", "runs", "steps a run", "FLOP a run", "ms a step", "FLOP/s", "a run"],
         ["task net adam", "2", "3,600", "5 P", "500", "2.5 T", "33.3 min"],
-        ["task net sgd", "1", "3,600", "2 P", "25,000", "22.2 G", "25 h"],
+        ["task net sgd, 4 together", "1", "3,600", "2 P", "25,000", "22.2 G", "25 h"],
     ]
     # 1.111 + 25 hours, by five processes
     assert lines[4].startswith("26.1 h in one process, 5.22 h in the 5 ")
@@ -107,7 +110,7 @@ def test_a_time_is_told_in_the_unit_that_suits_it(hours, said):
 
 @pytest.fixture
 def a_second_a_step(monkeypatch):
-    monkeypatch.setattr(cost, "seconds_per_step", lambda trainer, seconds: 1.0)
+    monkeypatch.setattr(cost, "seconds_per_step", lambda trainers, seconds: 1.0)
 
 
 @pytest.mark.parametrize("figure", ["figure2", "figure4", "figureS3"])
@@ -124,7 +127,7 @@ def test_headers_tell_the_operations_that_are_counted(figure, a_second_a_step):
     counted = float(total.split()[0]) * {"P": 1e15, "E": 1e18}[total.split()[1]]
     assert stated == pytest.approx(counted / (1 if whole else int(runs)), rel=0.02)
     hours = float(re.search(r"([\d,]+) GPU-hours", header)[1].replace(",", ""))
-    assert hours == pytest.approx(counted / 20e12 / 3600, rel=0.02)
+    assert hours == pytest.approx(counted / 52e12 / 3600, rel=0.02)
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from pebble import ProcessPool
 from experiments.errors import UserError
 from experiments.interrupt import Interrupted
 from experiments.sweep.cell import Cell
-from experiments.sweep.pool import run_cells
+from experiments.sweep.pool import KEEP_MEMORY, run_cells
 from experiments.sweep.slots import slots
-from tests.sweep.naps import nap
+from tests.sweep.naps import environment, nap
 from tests.tiny_runs import build_config
 
 
@@ -59,11 +59,12 @@ def test_a_process_that_does_not_stop_within_the_grace_is_killed(tmp_path):
 def test_no_device_has_more_cells_at_a_time_than_slots(tmp_path, monkeypatch):
     schedule, running = ProcessPool.schedule, []
 
-    def count(pool, function, cell):
-        future = schedule(pool, nap, cell)
-        now = [device for started, device in running if not started.done()] + [cell[1].device]
+    def count(pool, function, work):
+        future = schedule(pool, nap, work)
+        (((_, config, _),),) = work
+        now = [device for started, device in running if not started.done()] + [config.device]
         assert max(now.count(device) for device in set(now)) == 1
-        running.append((future, cell[1].device))
+        running.append((future, config.device))
         return future
 
     monkeypatch.setattr(ProcessPool, "schedule", count)
@@ -95,3 +96,21 @@ def test_without_gpus_there_is_a_process_for_each_core_that_may_be_used(monkeypa
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
     monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
     assert slots("cpu", "auto", jobs_per_gpu=2) == ["cpu"]
+
+
+@pytest.mark.parametrize(("own", "expected"), [(None, "4294967296 0"), ("7", "4294967296 7")])
+def test_processes_keep_their_memory_unless_a_person_says_otherwise(
+    tmp_path, monkeypatch, own, expected
+):
+    for name in KEEP_MEMORY:
+        monkeypatch.delenv(name, raising=False)
+    if own is not None:
+        monkeypatch.setenv("MALLOC_MMAP_MAX_", own)
+    schedule = ProcessPool.schedule
+    monkeypatch.setattr(
+        ProcessPool, "schedule", lambda pool, function, work: schedule(pool, environment, work)
+    )
+    (outcome,) = run_cells(cells(tmp_path), slots=["cpu"], grace=1)
+    assert outcome.failure == expected
+    for name in KEEP_MEMORY:
+        os.environ.pop(name, None)

@@ -14,7 +14,8 @@ from experiments.interrupt import Interrupted
 from experiments.record import provenance
 from experiments.record.folder import is_done
 from experiments.sweep import pool
-from experiments.sweep.slots import slots
+from experiments.sweep.packing import in_a_process
+from experiments.sweep.slots import on_gpus, slots
 from experiments.sweep.slurm import squeue, submission
 
 log = logging.getLogger(__name__)
@@ -28,10 +29,12 @@ class Shard:
         folder: The submission's.
         index: Of this job in the array.
         cells: Index of the first cell in the submission, and one past the last.
-        jobs: Cells side by side.
-        jobs_per_gpu: Cells that share a GPU.
+        jobs: Processes side by side.
+        jobs_per_gpu: Processes that share a GPU.
         grace: Seconds that cells have to save when the job is asked to stop.
         requeue: Queue again when Slurm asks to stop for a time limit or a preemption.
+        cells_per_gpu: Cells that train on a GPU at a time, or ``auto``; jobs that were queued
+            before there was a choice have none.
     """
 
     folder: Path
@@ -41,6 +44,7 @@ class Shard:
     jobs_per_gpu: int
     grace: float
     requeue: bool
+    cells_per_gpu: int | str = "auto"
 
     def __call__(self) -> None:
         """Run the cells that have no result yet."""
@@ -68,8 +72,9 @@ class Shard:
             return
         log.info("%d of %d cells to run", len(cells), self.cells[1] - self.cells[0])
         devices = slots(cells[0].config.device, self.jobs, self.jobs_per_gpu)
+        at_once = in_a_process(self.cells_per_gpu, self.jobs_per_gpu, gpu=on_gpus(devices))
         progress = pool.progress_of(cells)
-        for outcome in pool.run_cells(cells, devices, self.grace, progress):
+        for outcome in pool.run_cells(cells, devices, self.grace, progress, at_once):
             said = outcome.failure or "ended"
             log.log(logging.ERROR if outcome.failure else logging.INFO, "%s: %s",
                     cells[outcome.index].folder, said)  # fmt: skip

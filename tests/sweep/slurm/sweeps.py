@@ -43,8 +43,8 @@ def fake_gpus(module):
         module._gpus = lambda device: [f"cuda:{i}" for i, _ in enumerate(given().split(","))]
 
 def sabotage(module):
-    run, step = module.run_cell, module.Trainer.train_step
-    def run_cell(config, folder, **how):
+    run, update = module.course, module.Trainer.update
+    def course(config, folder, **how):
         if Path(f"raise-{config.seed}").exists():
             raise RuntimeError("a broken cell")
         if Path(f"kill-{config.seed}").exists():
@@ -53,11 +53,11 @@ def sabotage(module):
             Path(f"gpu-{config.seed}").write_text(f"{config.device} of {given()}")
             config = replace(config, device="cpu")
         return run(config, folder, **how)
-    def train_step(self):
+    def slow(self, *batch):
         if Path("slow").exists():
             time.sleep(0.05)
-        step(self)
-    module.run_cell, module.Trainer.train_step = run_cell, train_step
+        update(self, *batch)
+    module.course, module.Trainer.update = course, slow
 
 sys.meta_path.insert(0, Hook("experiments.run.cell", sabotage))
 sys.meta_path.insert(0, Hook("experiments.sweep.slots", fake_gpus))

@@ -189,13 +189,18 @@ def page(rows: pd.DataFrame, costs: Mapping[str, str]) -> str:
 
 
 def overview(found: Mapping[str, Sequence[Ruling]]) -> list[Ruling]:
-    """Return what the picture of all laws shows, each with its rows in a short label."""
-    return [
-        replace(one, task=re.sub(r":.*", "", one.task))
-        for own in found.values()
-        for one in own
-        if one.found and math.isfinite(one.found.value)
-    ]
+    """Return what the picture of all laws shows, each with its rows in a short label.
+
+    Of a law whose own sweep is run that is the sweep, without its looks early in a run, and rows
+    that bear on the same exponent.
+    """
+    shown = []
+    for law in LAWS:
+        own = [one for one in found[law.name] if one.found and math.isfinite(one.found.value)]
+        if not law.quantity and not is_missing(law, own):
+            own = [one for one in own if one.task.endswith(law.preset)]
+        shown += [replace(one, task=re.sub(r":.*", "", one.task)) for one in own]
+    return shown
 
 
 def write_laws(results_dir: Path, costs: Mapping[str, str]) -> str:

@@ -346,6 +346,8 @@ def build_trainer(
         observer = build_probe(config.probe, model, optimizer, budget.steps, config.seed, write)
     capture, watched = config.capture.lower(), observer is not None
     recorded = resolve_capture(capture, device, optimizer, watched=watched)
+    if recorded and device.index is not None:
+        torch.cuda.set_device(device)  # a graph is recorded on the device that is set
     return Trainer(
         model, task, optimizer, schedule, scale, budget, config.seed,
         autocast=lambda: autocast(precision, device), loss_scale=config.loss_scale,

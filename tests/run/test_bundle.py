@@ -223,3 +223,17 @@ def test_when_the_gpu_is_gone_every_cell_says_so_and_the_same_command_goes_on(
     together(alone, in_tmp / "all")
     for name in CELLS:
         assert left_behind(in_tmp / "all" / name) == left_behind(in_tmp / "alone" / name)
+
+
+# On a CUDA device -----------------------------------------------------------------------------
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("word", ["true", "false"])
+def test_on_a_gpu_cells_end_as_they_do_alone(in_tmp, word):
+    cells = configs("device=cuda", f"capture={word}")
+    ends = together(cells, in_tmp / "all")
+    for name, config in cells.items():
+        row = run_cell(config, in_tmp / "alone" / name)
+        assert ends[name]["status"] == row["status"]
+        assert ends[name]["test_loss"] == pytest.approx(row["test_loss"], rel=1e-3)

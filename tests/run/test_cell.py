@@ -193,7 +193,7 @@ def test_what_can_change_the_numbers_makes_another_run(in_tmp, word):
 
 @pytest.mark.parametrize(
     "word", ["tracker=wandb", "checkpoint_every=5", "eval_every=1", "threads=1", "device=cpu",
-             "data_dir=elsewhere", "name=other", "progress=true"]
+             "data_dir=elsewhere", "name=other", "progress=true", "capture=false"]
 )  # fmt: skip
 def test_what_cannot_change_the_numbers_is_the_same_run(in_tmp, word, monkeypatch):
     row = run(composed(*TINY), in_tmp / "a")

@@ -30,6 +30,8 @@ PICKED = ("#d55e00", "#0a84d0", "#009e73", "#cc79a7", "#b8860b", "#8f6fd6", "#7f
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #: Panels stand so many in a row, and are so wide, in pixels, when they are one, two, or more.
 COLUMNS, WIDTHS = 3, (560, 470, 290)
+#: Pixels that a number in a cell needs.
+NUMBER = 22
 #: What a cell is told to be, by its status.
 TOLD = {
     FINISHED: "finished",
@@ -185,8 +187,11 @@ def _panel(
         **middle, text="letter:N"
     )
     layers = [_boxes(base, cells), signs]
-    if width / cells["wd"].nunique() > 24:
-        layers.append(_numbers(free, found))
+    boxes = {axis: panel_axes.layout(cells, axis) for axis in COORDINATES}
+    wide = [axis for axis, box in boxes.items() if width * _share(box) > NUMBER]
+    if wide:
+        roomy = free.transform_filter(f"indexof({_literal(wide)}, coordinate) >= 0")
+        layers.append(_numbers(roomy, found))
     layers += [*_ridge(number, one), star, badge, letter]
     labels = {
         axis: _plain(coordinates.label(axis, panel.setting("convention"), panel.setting("decay")))
@@ -317,6 +322,11 @@ def _tick(cells: pd.DataFrame) -> str:
         f"{within} && indexof({digits}, toNumber(slice({number}, 0, 1))) >= 0 ? "
         f"({small} ? replace({number}, '−', '-') : format(datum.value, '~g')) : ''"
     )
+
+
+def _share(boxes: np.ndarray) -> float:
+    """Return the narrowest box's share of the panel's width."""
+    return float(np.diff(boxes[:, :2]).min() / np.ptp(boxes[:, :2]))
 
 
 def _numbers(free: alt.Chart, found: Mapping[str, pd.DataFrame]) -> alt.Chart:

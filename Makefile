@@ -3,7 +3,7 @@ LOWEST_PYTHON ?= $(shell python3.10 -c '' 2>/dev/null && echo python3.10 || echo
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock quickstart status test test-lowest lint check figures bench clean
+.PHONY: help install lock quickstart report status test test-lowest lint check figures bench clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ lock: .venv/stamp  ## Write what .venv holds to requirements.lock (torch pins th
 quickstart: install  ## Adam + L2 against AdamW over lr x wd: sweep, picture and table in two minutes
 	$(BIN)/python train.py -m experiment=quickstart
 	$(BIN)/python analyze.py experiment=quickstart
+
+report: install  ## Draw what has been run, with the page to point at: make report EXPERIMENT=modular
+	$(BIN)/python analyze.py experiment=$(EXPERIMENT)
 
 status: install  ## How the cells of a sweep are: make status EXPERIMENT=modular
 	@$(BIN)/python analyze.py command=status experiment=$(EXPERIMENT)

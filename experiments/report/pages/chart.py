@@ -28,8 +28,10 @@ from experiments.report.statistics.measure import Measured
 #: Colours of chosen cells, apart for the colour-blind, on white and on black; letters tell more.
 PICKED = ("#d55e00", "#0a84d0", "#009e73", "#cc79a7", "#b8860b", "#8f6fd6", "#7f7f7f", "#56b4e9")
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-#: Panels stand so many in a row, and are so wide, in pixels, when they are one, two, or more.
-COLUMNS, WIDTHS = 3, (560, 470, 290)
+#: By how many panels there are: how many stand in a row, and how wide each is, in pixels.
+COLUMNS, WIDTHS = {2: 2, 4: 2}, {1: 560, 2: 470, 4: 470}
+#: Pixels that a number in a cell needs.
+NUMBER = 22
 #: What a cell is told to be, by its status.
 TOLD = {
     FINISHED: "finished",
@@ -63,11 +65,11 @@ def chart(
         start: The signals that the page begins with.
     """
     limits, best = pointing.limits(page, found), pointing.best(found)
-    width = WIDTHS[min(len(page), len(WIDTHS)) - 1]
+    width, columns = WIDTHS.get(len(page), 290), COLUMNS.get(len(page), 3)
     panels = [_panel(i, one, found[i], limits[i], best[i], width) for i, one in enumerate(page)]
     parts = [
-        alt.concat(*_bars(page, limits), columns=COLUMNS, spacing=30),
-        alt.concat(*panels, columns=COLUMNS, spacing=24).resolve_scale(
+        alt.concat(*_bars(page, limits), columns=3, spacing=30),
+        alt.concat(*panels, columns=columns, spacing=24).resolve_scale(
             x="independent", y="independent"
         ),
     ]
@@ -185,8 +187,11 @@ def _panel(
         **middle, text="letter:N"
     )
     layers = [_boxes(base, cells), signs]
-    if width / cells["wd"].nunique() > 24:
-        layers.append(_numbers(free, found))
+    boxes = {axis: panel_axes.layout(cells, axis) for axis in COORDINATES}
+    wide = [axis for axis, box in boxes.items() if width * _share(box) > NUMBER]
+    if wide:
+        roomy = free.transform_filter(f"indexof({_literal(wide)}, coordinate) >= 0")
+        layers.append(_numbers(roomy, found))
     layers += [*_ridge(number, one), star, badge, letter]
     labels = {
         axis: _plain(coordinates.label(axis, panel.setting("convention"), panel.setting("decay")))
@@ -317,6 +322,11 @@ def _tick(cells: pd.DataFrame) -> str:
         f"{within} && indexof({digits}, toNumber(slice({number}, 0, 1))) >= 0 ? "
         f"({small} ? replace({number}, '−', '-') : format(datum.value, '~g')) : ''"
     )
+
+
+def _share(boxes: np.ndarray) -> float:
+    """Return the narrowest box's share of the panel's width."""
+    return float(np.diff(boxes[:, :2]).min() / np.ptp(boxes[:, :2]))
 
 
 def _numbers(free: alt.Chart, found: Mapping[str, pd.DataFrame]) -> alt.Chart:

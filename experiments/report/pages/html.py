@@ -33,7 +33,7 @@ WIDEST = 1200
 #: Seconds between two looks of an open page for results.
 REFRESH = 20
 #: Panels that the page begins with the best cells of, and those that its finding is about.
-FIRST = 3
+FIRST = 4
 NO_CURVES = (
     "No learning curves of these cells are known here. They are read from the run folders "
     "(`runs/{name}/*/metrics.jsonl`) or from `results/{name}/curves.csv`, which `python analyze.py "
@@ -198,12 +198,12 @@ def finding(measured: Sequence[Measured], found: Sequence[Finding]) -> str:
 
 
 def _compared(found: Sequence[Finding], metric: str) -> str:
-    for one in found:
-        if one.kind == "best_difference" and not one.estimate.reason:
-            _, what, number, support, _ = one.text(metric)
-            where = f", {one.where}" if one.where else ""
-            return f"{what}: {number} ({support}{where})."
-    return ""
+    known = [one for one in found if one.kind == "best_difference" and not one.estimate.reason]
+    parts = []
+    for one in known[: FIRST // 2]:
+        _, what, number, support, _ = one.text(metric)
+        parts.append(f"{what}: {number} ({', '.join(filter(None, [support, one.where]))})")
+    return f"{'; '.join(parts)}." if parts else ""
 
 
 def _lowest(measured: Sequence[Measured]) -> str:

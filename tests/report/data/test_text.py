@@ -1,6 +1,6 @@
 import pytest
 
-from experiments.report.data.text import aligned, formatted, markdown, short
+from experiments.report.data.text import aligned, booktabs, formatted, markdown, short
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,11 @@ def test_a_table_is_aligned_in_a_terminal_and_has_a_rule_in_markdown():
 
 def test_a_bar_within_a_cell_does_not_end_it_in_markdown():
     assert markdown([["|x|"]]).startswith(r"| \|x\| |")
+
+
+def test_a_table_in_latex_has_the_rules_of_booktabs_and_no_character_that_means_something():
+    rows = [["", "share_%"], ["A & B", "-1.50 [-2, 3]"], ["AdamW, lr 1e-3", "0.1 ± 0.2"]]
+    lines = booktabs(rows).splitlines()
+    assert lines[1:4] == [r"\toprule", r" & share\_\% \\", r"\midrule"]
+    assert lines[4] == r"A \& B & $-$1.50 [$-$2, 3] \\"
+    assert lines[5] == r"AdamW, lr 1e-3 & 0.1 $\pm$ 0.2 \\"

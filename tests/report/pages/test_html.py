@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
+from experiments.errors import UserError
 from experiments.report.data import coordinates
 from experiments.report.figures import style
 from experiments.report.figures.heatmap import arrange, heatmaps
 from experiments.report.pages import chart, html, pointing
+from experiments.report.pages.request import report
 from tests.report.pages.page_data import make, rows
-from tests.report.report_data import LRS, WDS, run
+from tests.report.report_data import LRS, WDS, run, write_runs
 from tests.report.sweep_data import measured, typed
 
 
@@ -139,3 +141,18 @@ def test_a_large_sweep_stays_small_and_says_how_its_curves_are_thinned():
     assert len(found) == 3000
     assert len(text.encode()) < 4e6
     assert "Of up to 50 points of a run the page keeps" in text
+
+
+def test_the_best_cell_is_printed_as_overrides_and_nothing_is_written(tmp_path):
+    write_runs(tmp_path / "runs" / "toy", rows())
+    options = {
+        "experiment": "toy", "source": "local", "log_figures": False, "best": True,
+        "runs_dir": tmp_path / "runs", "results_dir": tmp_path / "results",
+    }  # fmt: skip
+    said = report(options)
+    assert " optim=adam " in said
+    assert said.endswith(" lr=0.015625 wd=0.015625")
+    assert " optim=adamw " in report(options | {"panels": ["adamw"]}, typed={"panels"})
+    assert not (tmp_path / "results").exists()
+    with pytest.raises(UserError, match="best=maybe must be true or false"):
+        report(options | {"best": "maybe"})

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from experiments.errors import UserError
 from experiments.record.identity import cell_name
 from experiments.run.capture import Captured, resolve_capture
-from experiments.run.compiled import check_compiler, compiled
+from experiments.run.compiled import Compiled, check_compiler
 from experiments.run.decay_lint import cut_restart, lint
 from experiments.run.device import autocast, resolve_device, resolve_precision
 from experiments.run.schema import Entry, FrozenDict, RunConfig
@@ -351,7 +351,7 @@ def build_trainer(
     return Trainer(
         model, task, optimizer, schedule, scale, budget, config.seed,
         autocast=lambda: autocast(precision, device), loss_scale=config.loss_scale,
-        observer=observer, forward=compiled(model) if config.compile else None,
+        observer=observer, forward=Compiled(model) if config.compile else None,
         captured=Captured(required=capture == "true") if recorded else None,
     )  # fmt: skip
 

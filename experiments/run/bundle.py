@@ -16,6 +16,7 @@ import torch
 from experiments.interrupt import Interrupted
 from experiments.record.failure import out_of_memory
 from experiments.run.capture import Captured, side_by_side
+from experiments.run.compiled import Code, Compiled
 from experiments.run.trainer import Trainer
 from experiments.seeding import Draws
 from experiments.tasks import Examples
@@ -114,8 +115,11 @@ class Steps:
         """
         failed: dict[int, Exception] = {}
         first: dict[int, Trainer] = {}  # of each seed
+        code: Code | None = None  # of all, as cells of a kind have networks that are built alike
         for trainer in group.values():
             trainer.batches = first.setdefault(trainer.seed, trainer).batches
+            if isinstance(trainer.forward, Compiled):
+                trainer.forward.code = code = code or trainer.forward.code
             trainer.prepare()
         read: dict[int, tuple[Examples, Draws]] = {}
         for number, trainer in group.items():

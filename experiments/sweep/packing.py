@@ -26,8 +26,6 @@ def that_fill(config: RunConfig) -> int:
     from experiments.run import build
 
     weights, over_images = build.size_of_network(config)
-    if config.compile:
-        return 1  # each would be compiled for itself
     if weights >= MANY_WEIGHTS:
         return LARGE
     return IMAGES if over_images else TOKENS

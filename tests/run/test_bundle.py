@@ -15,6 +15,7 @@ from experiments.record.folder import RunFolder
 from experiments.run import build, bundle, recorder
 from experiments.run.bundle import run_bundle
 from experiments.run.cell import course, run_cell
+from experiments.run.compiled import compiles
 from experiments.run.trainer import Trainer
 from tests.recordings import Recorded, rates_stay_unread
 from tests.tiny_runs import build_config
@@ -65,6 +66,22 @@ def test_cells_end_as_they_do_alone_also_if_one_diverges(alone, in_tmp):
         assert left_behind(in_tmp / "all" / name) == left_behind(in_tmp / "alone" / name)
     assert list(ends)[0] == "wild"  # at the first look at its losses
     assert set(ends) == set(CELLS)
+
+
+@pytest.mark.skipif(not compiles(), reason="compile=true is refused with this torch")
+@pytest.mark.slow
+def test_cells_are_compiled_once_together_and_end_as_they_do_alone(in_tmp, monkeypatch):
+    calls = []
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda *a, **k: calls.append(a) or compile_(*a, **k))
+    cells = {name: configs("compile=true")[name] for name in ("adamw", "other", "sgdw")}
+    for name, config in cells.items():
+        run_cell(config, in_tmp / "alone" / name)
+    assert len(calls) == 3
+    together(cells, in_tmp / "all")
+    assert len(calls) == 4
+    for name in cells:
+        assert left_behind(in_tmp / "all" / name) == left_behind(in_tmp / "alone" / name)
 
 
 def test_cells_with_dropout_end_as_they_do_alone(in_tmp):

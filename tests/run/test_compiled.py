@@ -11,7 +11,7 @@ import torch
 
 from experiments.errors import UserError
 from experiments.run.build import rehearse
-from experiments.run.compiled import ON_CPU
+from experiments.run.compiled import compiles
 from experiments.run.schema import Entry
 from experiments.run.validate import validate
 from tests.tiny_runs import TINY, build_config, make_trainer, run_config
@@ -23,10 +23,7 @@ STEPS = 6
 TOLERANCE = 1e-5
 
 
-compiles = pytest.mark.skipif(
-    tuple(map(int, torch.__version__.split(".")[:2])) < ON_CPU,
-    reason="compile=true is refused with this torch",
-)
+with_compiler = pytest.mark.skipif(not compiles(), reason="compile=true is refused with this torch")
 
 
 def images(folder):
@@ -42,7 +39,7 @@ def trained(trainer, to=STEPS):
     return torch.cat([p.detach().flatten().clone() for p in trainer.model.state_dict().values()])
 
 
-@compiles
+@with_compiler
 @pytest.mark.slow
 @pytest.mark.parametrize("network", ["transformer", "shake_shake"])
 def test_a_compiled_run_agrees_with_one_that_is_not_and_goes_on_to_the_bit(
@@ -65,7 +62,7 @@ def test_a_compiled_run_agrees_with_one_that_is_not_and_goes_on_to_the_bit(
     assert torch.equal(trained(resumed), weights)
 
 
-@compiles
+@with_compiler
 @pytest.mark.slow
 def test_without_a_compiler_there_is_one_clear_line(in_tmp):
     env = os.environ | {"PATH": str(in_tmp), "CXX": "none", "TORCHINDUCTOR_CACHE_DIR": str(in_tmp)}

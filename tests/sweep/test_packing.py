@@ -56,7 +56,7 @@ def test_the_larger_the_network_the_fewer_cells_fill_a_gpu(blank_images):
     for words, cells in (
         (["task=cifar10", "optim=adamw"], 16),
         (["task=cifar10", "model=shake_shake_64d"], 4),
-        (["task=cifar10", "compile=true"], 1),
+        (["task=cifar10", "compile=true"], 16),
     ):
         assert that_fill(run_config("data_dir=data", *words)) == cells
 

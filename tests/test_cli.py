@@ -82,7 +82,8 @@ MISTAKES = {
     "schedule=warm_restarts schedule.t_mult=0.5": "schedule=warm_restarts: t_mult must be a whole "
     "number in [1, inf), got 0.5",
     "schedule=warm_restarts schedule.t_mult=0": "got 0",
-    "experiment=figure9": "figure1, figure1_cpu, figure2, figure2_cpu",
+    "experiment=figure9": "there is no experiment=figure9; did you mean experiment=figure4?",
+    "optim=zzz": "there is no optim=zzz; there are: adagrad, adagradw, adam, ",
     "task.train_fraction=abc": "task.train_fraction must be a number, got 'abc'",
     "task=shakespeare model.tied=maybe": "model.tied must be true or false, got 'maybe'",
     "task=cifar10_small task.train_size=0.5": "task.train_size must be a whole number or null, "
@@ -134,7 +135,7 @@ MISTAKES = {
     "analyze.py -m experiment=a,b": "python analyze.py takes one value for each key",
     "analyze.py experimen=a": "there is no key experimen; did you mean experiment?",
     "analyze.py command=stats": "command must be one of report, status, cost, verdict, why, "
-    "propositions, got stats",
+    "propositions, laws, transfer, got stats",
     "analyze.py command=status experiment=a axis=lambda": "command=status reads no axis; it reads "
     "experiment, runs_dir, results_dir",
     "analyze.py command=verdict experiment=a": "command=verdict reads no experiment; it reads "

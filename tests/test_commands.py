@@ -88,7 +88,9 @@ def test_every_command_that_is_printed_can_be_typed():
     found = list(printed_commands())
     assert {str(file) for file, _ in found} >= {"README.md", "Makefile", "docs/why.md"}
     for file, line in found:
-        words = [word for word in re.sub(r"\$?\(.*|%s|\{.*|'", "", line).split() if "=" in word]
+        words = [
+            word for word in re.sub(r"\$?\(.*|\).*|%s|\{.*|'", "", line).split() if "=" in word
+        ]
         keys = {word.split("=")[0].split(".")[0] for word in words}
         name = next((w.split("=")[1] for w in words if w.startswith("command=")), "report")
         assert keys <= KEYS, (file, line)

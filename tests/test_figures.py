@@ -123,7 +123,14 @@ def test_a_header_tells_the_runs_that_there_are_and_how_to_start_them(figure):
     assert int(re.search(r"([\d,]+) runs", header)[1]) == len(grid.planned(figure))
     assert f"train.py -m experiment={figure} hydra/launcher=slurm" in header
     assert f"analyze.py experiment={figure}\n" in header
-    assert "assumed 20 TFLOP/s, an\n# estimate that nobody measured" in header
+    flop, prefix, all_ = re.search(r"([\d.]+) ([PE])FLOP( in all)?", header).groups()
+    total = float(flop) * {"P": 1e15, "E": 1e18}[prefix]
+    total *= 1 if all_ else len(grid.planned(figure))
+    hours = int(re.search(r"([\d,]+) GPU-hours", header)[1].replace(",", ""))
+    assert hours == pytest.approx(total / 52e12 / 3600, rel=0.03)
+    assert (
+        "at the 52 TFLOP/s that one process reached with Shake-Shake 26 2x64d on an H100" in header
+    )
 
 
 @pytest.mark.parametrize("figure", FIGURES)

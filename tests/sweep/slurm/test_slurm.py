@@ -160,12 +160,12 @@ def test_a_job_that_is_preempted_by_sigterm_goes_on_and_a_cancelled_one_does_not
         lab.until(lambda name=name: list(lab.folder.glob(f"runs/{name}/*/checkpoint.pt")))
     (made,) = submission.submissions(lab.folder / "runs" / "cancelled")
     lab.node.ask("scancel", made.job)
-    lab.until(lambda: lab.states("cancelled") == {"missing": 1})
+    lab.until(lambda: lab.states("cancelled") == {"stopped": 1})
     preempt(lab, cpus=8)
     lab.remove("slow")
     lab.until_idle()
     assert lab.states("preempted") == {"finished": 1}
-    assert lab.states("cancelled") == {"missing": 1}
+    assert lab.states("cancelled") == {"stopped": 1}
     assert numbers(lab.cell("preempted", 0)) == undisturbed(lab.folder / "a", *LONG, "seed=0")
 
 

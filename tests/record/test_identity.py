@@ -53,6 +53,10 @@ def respelled(value):
     return int(value) if value.is_integer() else value
 
 
+#: Experiments of which not every cell has been run yet.
+UNFINISHED = {"figure2_cpu"}
+
+
 @pytest.mark.slow
 def test_every_committed_row_is_found_however_its_numbers_are_written():
     found = 0
@@ -62,8 +66,9 @@ def test_every_committed_row_is_found_however_its_numbers_are_written():
         with file.open(newline="") as lines:
             rows = {row["id"] for row in csv.DictReader(lines)}
         jobs = grid.jobs(file.parent.name)
-        assert {identity(job, None) for job in jobs} == rows, file
-        assert {identity(respelled(job), None) for job in jobs} == rows, file
+        ids = {identity(job, None) for job in jobs}
+        assert rows <= ids if file.parent.name in UNFINISHED else rows == ids, file
+        assert {identity(respelled(job), None) for job in jobs} == ids, file
         found += len(rows)
     assert found > 5000
 

@@ -62,6 +62,7 @@ def page(
     said: Sequence[Section],
     pictures: Mapping[str, bytes],
     found: Sequence[Finding],
+    best_again: Sequence[str],
     *,
     shorten: Shorten = list,
     refresh: bool = False,
@@ -76,6 +77,7 @@ def page(
         said: The sections of the report, numbers first.
         pictures: PNGs of the other figures by their captions.
         found: Comparisons of panels.
+        best_again: The commands that train the best cells again at fresh seeds.
         shorten: How to leave out of a command what the configuration has anyway.
         refresh: Whether an open page loads itself again, as the sweep goes on.
     """
@@ -134,7 +136,7 @@ def page(
         meanings=_meanings(measured),
         pictures=[{"caption": text, "data": _small(data)} for text, data in pictures.items()],
         again=AGAIN,
-        commands=commands.best_again(experiment, panels, settings.metric, shorten),
+        commands=best_again,
         spec=chart.chart(measured, tables, curves, start),
         css=Markup(LOOKS.read_text(encoding="utf-8")),
         script=Markup(BEHAVIOUR.read_text(encoding="utf-8")),

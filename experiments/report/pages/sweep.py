@@ -85,8 +85,11 @@ def analyze(
     measured = measure(shown, settings, _lenders(results_dir, settings))
     contents: files.Contents = {committed: tables.render(rows)}
     points = tables.read(folder / curves.FILE, curves.KIND)
+    fresh = tables.Gathered()
+    if settings.curves or html:
+        fresh = curves.gather(runs_dir / experiment)
     if settings.curves:
-        points = _curves(runs_dir / experiment, points, settings.level)
+        points = _curves(fresh, points, settings.level)
         if not settings.suffix:
             contents[folder / curves.FILE] = tables.render(points, curves.KIND)
     if "probe" in runs and not settings.suffix:
@@ -130,8 +133,9 @@ def analyze(
             if one.caption and name.removesuffix(settings.suffix) not in replaced
         }
         contents[folder / f"report{settings.suffix}.html"] = page(
-            experiment, note, measured, _points(runs_dir / experiment, points),
-            [*said, readme.provenance(runs)], shown_there, compared,
+            experiment, note, measured,
+            curves.frame(tables.merge(points, fresh.rows, curves.KIND)),
+            [*said, readme.provenance(runs)], shown_there, compared, best_cells,
             shorten=shorten, refresh=refresh,
         )  # fmt: skip
     text = [experiment, *(one.text() for one in said), readme.again(best_cells)]
@@ -220,9 +224,8 @@ def _comparisons(
     return found + ([sections.explained(settings)] if settings.is_grid else [])
 
 
-def _curves(runs: Path, committed: list[Row], level: float | None) -> list[Row]:
+def _curves(found: tables.Gathered, committed: list[Row], level: float | None) -> list[Row]:
     """Return the committed points with those of the run folders, few of these with a level."""
-    found = curves.gather(runs)
     if found.corrupt:
         log.warning("skipped corrupt curves: %s", "; ".join(found.corrupt))
     new = found.rows if level is None else curves.thin(found.rows, level)
@@ -231,16 +234,8 @@ def _curves(runs: Path, committed: list[Row], level: float | None) -> list[Row]:
 
 def _probe(runs: Path, folder: Path) -> files.Contents:
     """Return the committed table of what probes saw, with that of the run folders."""
-    found = probes.gather(runs)
-    if found.corrupt:
-        log.warning("skipped corrupt probes: %s", "; ".join(found.corrupt))
-    kept = tables.merge(tables.read(folder / probes.FILE, probes.KIND), found.rows, probes.KIND)
+    kept = probes.known(runs, folder)
     return {folder / probes.FILE: tables.render(kept, probes.KIND)} if kept else {}
-
-
-def _points(runs: Path, committed: list[Row]) -> pd.DataFrame:
-    """Return the typed points of all curves that are known: committed, or in run folders."""
-    return curves.frame(tables.merge(committed, curves.gather(runs).rows, curves.KIND))
 
 
 def _first(note: str) -> str:

@@ -1,6 +1,5 @@
 """The report on why: gathers the probe's tables and writes pictures, claims and docs/why.md."""
 
-import logging
 from pathlib import Path
 
 import pandas as pd
@@ -14,8 +13,6 @@ from experiments.report.figures import decay_shares, loss_scale
 from experiments.report.pages import files, why_page
 from experiments.report.pages.readme import read_note
 from experiments.report.statistics import factors, shares, why_claims
-
-log = logging.getLogger(__name__)
 
 NAME = "why"
 FACTORIALS = ("factorial_modular", "factorial_cifar")
@@ -31,10 +28,7 @@ def write_why(runs_dir: Path, results_dir: Path) -> str:
         UserError: No run has been watched yet; or a committed table is damaged.
     """
     folder = results_dir / NAME
-    found = probes.gather(runs_dir / NAME)
-    if found.corrupt:
-        log.warning("skipped corrupt probes: %s", "; ".join(found.corrupt))
-    kept = tables.merge(tables.read(folder / probes.FILE, probes.KIND), found.rows, probes.KIND)
+    kept = probes.known(runs_dir / NAME, folder)
     runs = tables.known(NAME, runs_dir, results_dir)
     if not kept or not runs:
         raise UserError(

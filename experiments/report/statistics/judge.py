@@ -1,7 +1,7 @@
 """What the interval of a number means: for a claim, and for the sentence that says it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -200,3 +200,32 @@ class Ruling:
         if self.claim.by_definition and verdict == HOLDS:
             return BY_DEFINITION
         return UNDECIDABLE if verdict == NOT_RESOLVED and self.power < ENOUGH else verdict
+
+
+def ruled(
+    claim: Claim,
+    found: Estimate,
+    task: str = "",
+    *,
+    theirs: Estimate | None = None,
+    chance: Callable[[float], float] | None = None,
+) -> Ruling:
+    """Judge a claim by a number, with both powers of the design.
+
+    They suppose that the truth is what is claimed: the one value that the claim names, else the
+    paper's number, else ours, if in the range; and that it is the opposite: the value that the
+    claim names, else as far on the other side of the range's end.
+
+    Args:
+        claim: What is claimed.
+        found: Our number.
+        task: On which task, where there are several.
+        theirs: The paper's own number.
+        chance: How often the design would decide rightly of a truth; by default by the width of
+            the interval, :func:`power_of`.
+    """
+    decides = chance or (lambda truth: power_of(found, claim.low, claim.high, truth))
+    values = [one.value for one in (theirs, found) if one and claim.low < one.value < claim.high]
+    true = claim.exact if claim.exact is not None else next(iter(values), math.nan)
+    false = claim.opposite if claim.opposite is not None else claim.mirrored(true)
+    return Ruling(claim, found, task, theirs=theirs, power=decides(true), against=decides(false))

@@ -23,7 +23,7 @@ from experiments.report.statistics import delay
 from experiments.report.statistics.budget import best_decay, exponent
 from experiments.report.statistics.compare import best_error
 from experiments.report.statistics.estimate import Estimate, from_row, over_seeds
-from experiments.report.statistics.judge import Claim, Ruling, power, power_of
+from experiments.report.statistics.judge import Claim, Ruling, power, ruled
 from experiments.report.statistics.measure import Measured, contrast, measure_one
 from experiments.report.statistics.noise import seed_noise
 from experiments.report.statistics.paper_claims import STILL
@@ -231,24 +231,11 @@ def by_exponent(results_dir: Path, law: Law, found: Sequence[Family]) -> list[Ru
     return [ruled(claim, number, label) for label, number in numbers for claim in law.claims]
 
 
-def ruled(claim: Claim, found: Estimate, label: str) -> Ruling:
-    """Judge a claim; its power supposes the value that it names, else ours."""
-    inside = found.value if claim.low < found.value < claim.high else math.nan
-    true = inside if claim.exact is None else claim.exact
-    false = claim.opposite if claim.opposite is not None else claim.mirrored(true)
-    right, wrong = (power_of(found, claim.low, claim.high, truth) for truth in (true, false))
-    return Ruling(claim, found, label, power=right, against=wrong)
-
-
 def _paired(claim: Claim, values: Sequence[float], label: str) -> Ruling:
     """Judge a claim by one number a seed."""
-    found = over_seeds(values)
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
-    true = found.value if claim.exact is None else claim.exact
-    true = true if claim.low < true < claim.high else math.nan
-    false = claim.opposite if claim.opposite is not None else claim.mirrored(true)
-    right, wrong = (power(sd, len(values), claim.low, claim.high, at) for at in (true, false))
-    return Ruling(claim, found, label, power=right, against=wrong)
+    chance = partial(power, sd, len(values), claim.low, claim.high)
+    return ruled(claim, over_seeds(values), label, chance=chance)
 
 
 def by_width(results_dir: Path, law: Law, found: Sequence[Family]) -> list[Ruling]:
@@ -318,8 +305,7 @@ def _seen(results_dir: Path, experiment: str) -> pd.DataFrame:
     rows = tables.read(results_dir / experiment / probes.FILE, probes.KIND)
     runs = frame(tables.read(tables.file(results_dir, experiment)))
     runs = runs[runs["optim"] == "adamw"]
-    kept = ["id", "task", "schedule", "lr", "wd", "seed", "steps"]
-    return probes.frame(rows).merge(runs[kept], on="id")
+    return probes.joined(probes.frame(rows), runs, "schedule", "steps")
 
 
 def by_rotation(results_dir: Path, law: Law, _: Sequence[Family]) -> list[Ruling]:

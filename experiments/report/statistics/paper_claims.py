@@ -1,12 +1,11 @@
 """The paper's claims, and where in the committed tables their numbers are, the paper's and ours."""
 
-import math
 from pathlib import Path
 
 from experiments.report.data import names
 from experiments.report.data.text import read_csv
 from experiments.report.statistics.estimate import Estimate, from_row, unidentified
-from experiments.report.statistics.judge import Claim, Ruling, power_of
+from experiments.report.statistics.judge import Claim, Ruling, ruled
 
 ADAMS = "Adam + L2, AdamW"
 #: Slopes and exponents below this say "does not move": over four doublings, one step of a grid
@@ -61,23 +60,14 @@ def rulings(results_dir: Path) -> list[Ruling]:
 
 
 def _ruling(results_dir: Path, claim: Claim) -> Ruling:
-    """Judge a claim by our number and by the paper's own.
-
-    The powers suppose that the truth is what is claimed: the one value that the claim names, else
-    the paper's number, else ours; and that it is the opposite: the value that the claim names, else
-    as far on the other side of the range's end.
-    """
+    """Judge a claim by our number and by the paper's own."""
     found = look_up(results_dir / OURS.get(claim.figure, f"{claim.figure}_cpu"), claim)
     theirs = None
     if claim.statistic not in PRINTED:
         theirs = look_up(results_dir / "paper", claim, claim.figure)
     if found is None:
         return Ruling(claim, None, theirs=theirs)
-    values = [one.value for one in (theirs, found) if one and claim.low < one.value < claim.high]
-    true = claim.exact if claim.exact is not None else next(iter(values), math.nan)
-    false = claim.opposite if claim.opposite is not None else claim.mirrored(true)
-    power, against = (power_of(found, claim.low, claim.high, truth) for truth in (true, false))
-    return Ruling(claim, found, theirs=theirs, power=power, against=against)
+    return ruled(claim, found, theirs=theirs)
 
 
 def look_up(folder: Path, claim: Claim, figure: str = "") -> Estimate | None:

@@ -137,7 +137,7 @@ def test_a_large_sweep_stays_small_and_says_how_its_curves_are_thinned():
         }
     )
     page = measured(found, samples=0, estimator="argmin")
-    text = html.page("large", "", page, points, [], {}, [])
+    text = html.page("large", "", page, points, [], {}, [], [])
     assert len(found) == 3000
     assert len(text.encode()) < 4e6
     assert "Of up to 50 points of a run the page keeps" in text

@@ -151,7 +151,9 @@ def fits(boxes: np.ndarray, size: tuple[float, float], text: str) -> bool:
 def layout(cells: pd.DataFrame, axis: str) -> np.ndarray:
     """Return each cell's box in log2 units, shape (cells, 4): left, right, bottom, top.
 
-    A box reaches half way to the neighbouring decays and learning rates of the table. A row whose
+    A box reaches half way to the neighbouring decays of the table and to the neighbouring learning
+    rates that its own decay has, but no further than half of the table's widest step: where some
+    rates have fewer decays than others, the cells above and below close the gap. A row whose
     coordinate depends on lr is shifted as a whole, so other conventions shear the picture.
     """
     x = coordinates.convert(cells, axis).astype(float).to_numpy()
@@ -159,7 +161,10 @@ def layout(cells: pd.DataFrame, axis: str) -> np.ndarray:
     positive = wd > 0
     sign = -1.0 if axis == "timescale" else 1.0
     boxes = np.empty((len(cells), 4))
-    boxes[:, 2:] = _edges(np.log2(lr))
+    rate = np.log2(lr)[:, None]
+    reach = np.diff(np.unique(rate)).max(initial=0) / 2 or 0.5
+    for own in (wd == column for column in np.unique(wd)):
+        boxes[own, 2:] = np.clip(_edges(rate[own, 0]), rate[own] - reach, rate[own] + reach)
     if positive.any():
         native = np.log2(wd[positive])
         shift = np.log2(x[positive]) - sign * native

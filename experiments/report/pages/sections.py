@@ -66,8 +66,8 @@ def numbers(figure: str, page: Sequence[Measured], *, is_grid: bool) -> Section:
     if not is_grid:
         return Section(title, [best_cells(page)], data=data)
     tables = [best_cells(page), *(statistics_table(page, which) for which in (DECOUPLING, TUNING))]
-    if any(one.levels for one in page):
-        tables.append(levels(page))
+    if any(one.choices for one in page):
+        tables.append(choices(page))
     return Section(title, tables, lines=[*reasons(page), *notes(page)], data=data)
 
 
@@ -117,11 +117,13 @@ def statistics_table(measured: Sequence[Measured], which: str) -> Table:
     return rows
 
 
-def levels(measured: Sequence[Measured]) -> Table:
-    """Return the slope of the threshold at several levels of the error, as text under a head."""
-    heads = [f"threshold slope at {level:g} %" for level in measured[0].levels]
+def choices(measured: Sequence[Measured]) -> Table:
+    """Return the slope within several tolerances, or at several levels, as text under a head."""
+    settings = measured[0].settings
+    what = "ridge slope within {:.3g} {}" if settings.level is None else "threshold slope at {:g} %"
+    heads = [what.format(value, units.difference(settings.metric)) for value in measured[0].choices]
     return [["", *heads]] + [
-        [one.panel.name, *(found.text() for found in one.levels.values())] for one in measured
+        [one.panel.name, *(found.text() for found in one.choices.values())] for one in measured
     ]
 
 
@@ -196,9 +198,10 @@ def statistics_frame(measured: Sequence[Measured]) -> pd.DataFrame:
             noise = {"statistic": "run_noise", "value": one.noise.sd, "note": one.noise.basis}
             rows.append(key | noise)
         rows += [key | {"statistic": name} | e.row() for name, e in one.estimates.items()]
+        by = "within" if one.settings.level is None else "at"
         rows += [
-            key | {"statistic": f"threshold_slope_at_{level:g}"} | e.row()
-            for level, e in one.levels.items()
+            key | {"statistic": f"{one.settings.slope}_{by}_{choice:g}"} | e.row()
+            for choice, e in one.choices.items()
         ]
     columns = ["statistic", *COLUMNS]
     table = pd.DataFrame(rows).astype({"n": "Int64"})

@@ -19,6 +19,8 @@ from experiments.report.statistics.statistic import statistics
 
 #: Percent: levels of the error at which the slope of the threshold is given besides the report's.
 LEVELS = (1.0, 5.0, 10.0, 20.0, 40.0)
+#: How many times the report's tolerance, for which the slope of the ridge is given besides.
+TOLERANCES = (0.5, 1.0, 1.5, 2.0)
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Measured:
         noise: Standard deviation of a run; None without any replicate.
         surface: Draws of the surface between its cells, or with ``estimator=argmin`` of its cells.
         estimates: Each statistic by name, see ``statistic.STATISTICS``.
-        levels: The slope of the threshold at each of ``LEVELS``, where the report is about one.
+        choices: The slope under other choices of what is not measured: that of the ridge over the
+            rows within other tolerances, of the threshold at other levels of the error.
         tuning: Expected best error of k random draws: k, value, low, high.
     """
 
@@ -40,7 +43,7 @@ class Measured:
     noise: Noise | None
     surface: Surface
     estimates: dict[str, Estimate]
-    levels: dict[float, Estimate]
+    choices: dict[float, Estimate]
     tuning: pd.DataFrame
 
     @property
@@ -100,11 +103,12 @@ def measure_one(
             own = between if one.of_surface else cells
             found = one.formula(own, settings)
             estimates[one.name] = _finished(found, [panel], own.posterior, one.limits)
-    levels = {}
-    if settings.level is not None and settings.metric.endswith("_error") and not only:
-        for level in LEVELS:
-            found = decoupling.threshold_slope(between, level)
-            levels[level] = _finished(found, [panel], between.posterior)
+    formula, values = _choices(settings)
+    choices = {
+        value: _finished(formula(between, value), [panel], between.posterior)
+        for value in values
+        if not only
+    }
     best = [
         from_draws(column).with_interval(0, (0.0, np.inf))
         for column in tuning.expected_best(cells).T
@@ -112,8 +116,17 @@ def measure_one(
     curve = pd.DataFrame([one.row() for one in best])[["value", "low", "high"]]
     curve.insert(0, "k", tuning.DRAWS)
     return Measured(
-        panel, settings, noise, between, estimates, levels, curve[curve["value"].notna()]
+        panel, settings, noise, between, estimates, choices, curve[curve["value"].notna()]
     )
+
+
+def _choices(
+    settings: Settings,
+) -> tuple[Callable[[Surface, float], Estimate], tuple[float, ...]]:
+    """Return the slope that the report is about, and for which tolerances or levels to give it."""
+    if settings.level is None:
+        return decoupling.ridge_slope, tuple(times * settings.tolerance for times in TOLERANCES)
+    return decoupling.threshold_slope, LEVELS if settings.metric.endswith("_error") else ()
 
 
 def _finished(

@@ -74,6 +74,19 @@ def test_boxes_of_a_row_touch_and_do_not_overlap():
     assert boxes[1:, 0] == pytest.approx(boxes[:-1, 1])
 
 
+def test_cells_above_and_below_close_the_gap_where_a_rate_has_few_decays():
+    rows = [run(lr=2.0**k, wd=wd) for k in (0, 1, 2, 5) for wd in (0.1, 0.2)]
+    rows += [run(lr=2.0**1.5, wd=0.2)]
+    _, cells = drawn(rows)
+    boxes = panel_axes.layout(cells, "typed")[:, 2:]
+    short, long = ([list(box) for box in boxes[cells.wd == wd]] for wd in (0.1, 0.2))
+    assert short == [[-0.5, 0.5], [0.5, 1.5], [1.5, 3.5], [3.5, 6.5]]
+    assert long == [[-0.5, 0.5], [0.5, 1.25], [1.25, 1.75], [1.75, 3.5], [3.5, 6.5]]
+    _, cells = drawn([*rows, run(lr=1.0, wd=0.4), run(lr=32.0, wd=0.4)])
+    boxes = panel_axes.layout(cells, "typed")[cells.wd == 0.4, 2:]
+    assert boxes.tolist() == [[-1.5, 1.5], [3.5, 6.5]]  # half of the widest step of the table
+
+
 def test_diverged_partial_hidden_and_missing_cells_are_marked_and_have_no_colour():
     rows = [run(lr=lr, test_error=lr) for lr in (1.0, 2.0, 4.0, 8.0)]
     rows[1] |= {"status": "diverged", "test_error": None}

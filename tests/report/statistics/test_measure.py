@@ -5,6 +5,7 @@ import pytest
 
 from experiments.report.data.panels import panels
 from experiments.report.statistics import compare
+from experiments.report.statistics.decoupling import threshold_slope
 from experiments.report.statistics.measure import contrast, measure, measure_one
 from experiments.report.statistics.noise import Noise
 from experiments.report.statistics.settings import Settings
@@ -96,3 +97,18 @@ def test_a_report_of_the_same_runs_has_the_same_numbers_and_argmin_has_others():
     ]
     assert found[0] == found[1]
     assert found[0] != found[2]
+
+
+def test_the_slope_is_also_given_for_other_tolerances_or_levels():
+    def bent(lr, wd):  # in log2; the ridge turns where the error is 2.25 points above the best
+        off = lr + 6
+        return 10 + 1.5 * abs(off) + 0.5 * (wd + 8 - 2 * max(off - 1.5, 0)) ** 2
+
+    (panel,) = panels(frame(sweep(bent, LRS, WDS, seeds=[0], sd=0)), "test_error")
+    found = measure_one(panel, None, Settings(estimator="argmin"))
+    assert list(found.choices) == [1.0, 2.0, 3.0, 4.0]
+    assert found.choices[2.0].value == found.slope.value == 0
+    assert found.choices[4.0].value > 0.1
+    by_level = measure_one(panel, None, Settings(estimator="argmin", level=12.0))
+    assert list(by_level.choices) == [1.0, 5.0, 10.0, 20.0, 40.0]
+    assert by_level.choices[20.0].value == threshold_slope(by_level.surface, 20.0).value

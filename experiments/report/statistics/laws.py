@@ -388,12 +388,11 @@ LAWS = (
         f"would be {_UNEVEN:.2f}. Only law_data holds the epochs fixed.",
     ),
     Law(
-        "epochs", "law_epochs",
+        "epochs", "figureS3_cpu",
         "How does the best λ move with the number of epochs, data held fixed?",
         _exponents("epochs"), by_exponent, "epochs",
         "If you train twice as many epochs on the same data",
         {
-            "figureS3_cpu: 30 and 120 epochs": (Rows("figureS3_cpu", {"epochs": (30.0, 120.0)}),),
             "the paper's cells: 25, 100 and 400 epochs": (
                 Rows("paper", {"figure": "figureS3", "task": "cifar10"}),
             ),

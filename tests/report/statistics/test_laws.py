@@ -75,12 +75,13 @@ def test_panels_that_differ_in_more_than_the_quantity_are_judged_apart(tmp_path)
 
 
 def test_rows_of_other_experiments_are_judged_besides_and_by_name(tmp_path):
-    own = rows_of(0.0, "epochs", (7.5, 30.0, 120.0), steps=100)
-    write(tmp_path, "figureS3_cpu", [one | {"decay": "raw"} for one in own])
+    own = rows_of(0.0, "epochs", (25.0, 100.0, 400.0), steps=100, task="cifar10")
+    other = [one | {"figure": "figure2", "id": f"other-{one['id']}"} for one in own]
+    write(tmp_path, "paper", other + [one | {"figure": "figureS3"} for one in own])
     found = judged(LAWS["epochs"], tmp_path)
-    assert {one.task for one in found} == {"figureS3_cpu: 30 and 120 epochs"}
+    assert {one.task for one in found} == {"the paper's cells: 25, 100 and 400 epochs"}
     assert [one.verdict for one in found] == [HOLDS, FAILS]
-    assert found[0].found.basis.startswith("48 cells")  # the shortest budget is left out
+    assert found[0].found.basis.startswith("72 cells")  # those of the other figure are left out
 
 
 @pytest.mark.parametrize("name", LAWS)

@@ -21,7 +21,7 @@ from experiments.report.statistics.judge import (
     Ruling,
     judge,
 )
-from experiments.report.statistics.paper_claims import NO_GAIN, PRINTED, STILL, rulings
+from experiments.report.statistics.paper_claims import NO_GAIN, STILL, rulings
 
 WORDS = {
     HOLDS: "reproduced",
@@ -70,7 +70,7 @@ def table(found: Sequence[Ruling]) -> Table:
 
 def _row(ruling: Ruling) -> list[str]:
     claim, theirs = ruling.claim, ruling.theirs
-    paper = PRINTED.get(claim.statistic) or (theirs.text() if theirs else "-")
+    paper = claim.printed or (theirs.text() if theirs else "-")
     rule = judge(theirs, claim.low, claim.high) if theirs else "-"
     ours, basis = (ruling.found.text(), ruling.found.support) if ruling.found else ("-", "-")
     verdict = WORDS.get(ruling.verdict, ruling.verdict)

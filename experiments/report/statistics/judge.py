@@ -135,6 +135,7 @@ class Claim:
         opposite: A value that would refute it; None for one as far outside the range's end as the
             truth is inside.
         source: Who says it, where that is not the paper.
+        printed: The paper's number with its source, where its cells do not give it.
         by_definition: Whether it follows from the algorithm's definition, so that it cannot fail.
     """
 
@@ -150,6 +151,7 @@ class Claim:
     opposite: float | None = None
     by_definition: bool = False
     source: str = ""
+    printed: str = ""
 
     @property
     def range(self) -> str:

@@ -60,6 +60,7 @@ def provenance(runs: pd.DataFrame) -> Section:
     seconds = runs["seconds"]
     facts = {
         "runs": f"{finished} finished, {diverged} diverged",
+        "runs of": _values(runs["experiment"]) if runs["experiment"].nunique() > 1 else "",
         "seeds": ", ".join(map(str, seeds)),
         "code": _values(runs["commit"]),
         "hardware": _values(runs["device"]),

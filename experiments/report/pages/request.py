@@ -72,7 +72,7 @@ def report(
 
 def _settings(options: Mapping[str, Any]) -> Settings:
     options = dict(options)
-    for key in ("panels", "figures"):
+    for key in ("panels", "figures", "also"):
         chosen: Any = options.get(key) or Settings.__dataclass_fields__[key].default
         options[key] = (chosen,) if isinstance(chosen, str) else tuple(chosen)
     return Settings(**options)

@@ -17,6 +17,7 @@ class Settings(settings.Settings):
 
     paper: str | None = None
     panels: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     curves: bool = False
     figures: tuple[str, ...] = ("heatmap", "collapse")
     suffix: str = ""

@@ -80,7 +80,7 @@ def analyze(
     runs_dir, results_dir = Path(runs_dir), Path(results_dir)
     folder, committed = results_dir / experiment, tables.file(results_dir, experiment)
     rows, gathered = _rows(experiment, runs_dir, results_dir, exported)
-    runs = frame(rows)
+    runs = frame([*rows, *_also(results_dir, settings, rows)])
     shown = _chosen(panels(runs, settings.metric, planned), settings.panels)
     measured = measure(shown, settings, _lenders(results_dir, settings))
     contents: files.Contents = {committed: tables.render(rows)}
@@ -159,6 +159,7 @@ def best(
             committed table is wrong.
     """
     rows, _ = _rows(experiment, Path(runs_dir), Path(results_dir), exported)
+    rows = [*rows, *_also(Path(results_dir), settings, rows)]
     shown = _chosen(panels(frame(rows), settings.metric), settings.panels)
     found = [
         (cell, panel)
@@ -252,6 +253,18 @@ def _lenders(results_dir: Path, settings: Settings) -> list[Panel]:
         log.warning("noise=%s has no committed runs.csv, so it lends none", settings.noise)
         return []
     return panels(frame(rows), settings.metric)
+
+
+def _also(results_dir: Path, settings: Settings, own: Sequence[Row]) -> list[Row]:
+    """Return the committed rows of other experiments that belong to a report with these rows."""
+    optims = {row["optim"] for row in own}
+    found = []
+    for name in settings.also:
+        rows = tables.read(tables.file(results_dir, name))
+        if not rows:
+            log.warning("also=%s has no committed runs.csv, so its runs are left out", name)
+        found += [row for row in rows if row["optim"] in optims]
+    return found
 
 
 def _chosen(found: list[Panel], optims: Sequence[str]) -> list[Panel]:

@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -298,6 +299,27 @@ def test_one_seed_borrows_the_noise_of_a_run_where_asked(toy, tmp_path, caplog, 
     assert pd.read_csv(table).set_index("statistic").loc["best_of_10", "low"] > 0
     analyze("lone", settings=Settings(samples=50, noise="nobody"), **toy)
     assert "noise=nobody has no committed runs.csv" in caplog.text
+
+
+def test_committed_runs_of_another_experiment_belong_to_a_report_that_names_it(
+    toy, tmp_path, caplog, no_pictures
+):
+    analyze("toy", settings=QUICK, **toy)
+    own = [
+        row | {"id": f"c{i}", "experiment": "fixed"}
+        for i, row in enumerate(sweep(schedule="constant", sd=0.1))
+    ]
+    write_runs(tmp_path / "runs" / "fixed", own)
+    settings = replace(QUICK, also=("toy", "nobody"))
+    made = analyze("fixed", settings=settings, **toy)
+    assert "AdamW, cosine" in made.text
+    assert "AdamW, constant" in made.text
+    assert "Adam + L2" not in made.text  # an optimizer that fixed does not have
+    folder = toy["results_dir"] / "fixed"
+    assert set(pd.read_csv(folder / "runs.csv")["schedule"]) == {"constant"}
+    readme = (folder / "README.md").read_text()
+    assert f"- runs of: fixed ({len(own)} runs), toy (" in readme
+    assert "also=nobody has no committed runs.csv" in caplog.text
 
 
 def test_noise_is_lent_by_panels_of_the_same_task_and_if_possible_schedule():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.record import files
-from experiments.report.statistics.paper_claims import ADAMS
+from experiments.report.statistics.paper_claims import ADAMS, sweep
 
 RESULTS = Path(__file__).parents[2] / "results"
 
@@ -22,9 +22,9 @@ def make(folder):
     ]  # fmt: skip
     results = folder / "results"
     slopes = pd.DataFrame(rows).to_csv(index=False)
-    files.write(results / "figure2_cpu_2000" / "decoupling.csv", slopes)
+    files.write(results / sweep("figure2") / "decoupling.csv", slopes)
     finding = {"kind": "gain", "of": ADAMS, "where": "constant", "value": 1.0,
                "low": -2.0, "high": 3.0, "n": 144, "reason": "", "note": ""}  # fmt: skip
     found = pd.DataFrame([finding, finding | {"where": "cosine", "low": 9.0, "high": 11.0}])
-    files.write(results / "figure1_cpu" / "findings.csv", found.to_csv(index=False))
+    files.write(results / sweep("figure1") / "findings.csv", found.to_csv(index=False))
     return results

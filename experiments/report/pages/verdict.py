@@ -21,7 +21,7 @@ from experiments.report.statistics.judge import (
     Ruling,
     judge,
 )
-from experiments.report.statistics.paper_claims import NO_GAIN, STILL, rulings
+from experiments.report.statistics.paper_claims import NO_GAIN, STILL, rulings, sweep
 
 WORDS = {
     HOLDS: "reproduced",
@@ -72,7 +72,9 @@ def _row(ruling: Ruling) -> list[str]:
     claim, theirs = ruling.claim, ruling.theirs
     paper = claim.printed or (theirs.text() if theirs else "-")
     rule = judge(theirs, claim.low, claim.high) if theirs else "-"
-    ours, basis = (ruling.found.text(), ruling.found.support) if ruling.found else ("-", "-")
+    ours = basis = "-"
+    if ruling.found:
+        ours, basis = ruling.found.text(), f"{ruling.found.support}, {sweep(claim.figure)}"
     verdict = WORDS.get(ruling.verdict, ruling.verdict)
     power = " / ".join(
         "-" if math.isnan(one) else f"{100 * one:.0f} %" for one in (ruling.power, ruling.against)
@@ -86,7 +88,7 @@ def _notes(found: Sequence[Ruling]) -> str:
         f"- {one.claim.text}: {one.found.remark}" for one in found if one.found and one.found.remark
     ]
     absent = dict.fromkeys(one.claim.figure for one in found if one.found is None)
-    lines += [f"- not run yet: `python train.py -m experiment={name}_cpu`" for name in absent]
+    lines += [f"- not run yet: `python train.py -m experiment={sweep(name)}`" for name in absent]
     return "\n".join(lines)
 
 

@@ -14,7 +14,7 @@ STILL = 0.25
 #: Percent. Less than a quarter of what AdamW saves under a cosine in the paper counts as no gain.
 NO_GAIN = 5.0
 #: Which of our experiments a figure's claims are judged by, where it is not named after the figure.
-OURS = {"figure2": "figure2_cpu_2000"}
+OURS = {"figure1": "figure1_cpu_2000", "figure2": "figure2_cpu_2000"}
 
 
 def _falls(name: str, of: str) -> Claim:
@@ -59,9 +59,14 @@ def rulings(results_dir: Path) -> list[Ruling]:
     return [_ruling(results_dir, claim) for claim in CLAIMS]
 
 
+def sweep(figure: str) -> str:
+    """Return the name of our experiment that a figure's claims are judged by."""
+    return OURS.get(figure, f"{figure}_cpu")
+
+
 def _ruling(results_dir: Path, claim: Claim) -> Ruling:
     """Judge a claim by our number and by the paper's own."""
-    found = look_up(results_dir / OURS.get(claim.figure, f"{claim.figure}_cpu"), claim)
+    found = look_up(results_dir / sweep(claim.figure), claim)
     theirs = None
     if not claim.printed:
         theirs = look_up(results_dir / "paper", claim, claim.figure)

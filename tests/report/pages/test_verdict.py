@@ -1,7 +1,7 @@
 import pytest
 
 from experiments.report.pages import verdict
-from experiments.report.statistics.paper_claims import CLAIMS, rulings
+from experiments.report.statistics.paper_claims import CLAIMS, rulings, sweep
 from tests.report import results_data
 
 
@@ -16,10 +16,8 @@ def test_the_page_has_every_claim_and_says_what_is_not_run(results):
     for claim in CLAIMS:
         assert f"| {claim.text} |" in page
     assert "not run yet: `python train.py -m experiment=figure4_cpu`" in page
-    assert (
-        "-0.80 [-0.90, -0.70] | 5 of 8 rows x 2 seeds | reproduced | 100 % / 100 % | below -0.25 |"
-        in page
-    )
+    basis = f"5 of 8 rows x 2 seeds, {sweep('figure2')}"
+    assert f"-0.80 [-0.90, -0.70] | {basis} | reproduced | 100 % / 100 % | below -0.25 |" in page
     assert str(results / "README.md") in text
     assert (results / "verdict.png").exists()
     before = page
@@ -42,7 +40,7 @@ def test_a_verdict_stands_beside_its_power_if_the_claim_and_if_its_opposite_is_t
 
 
 def test_a_verdict_that_the_design_could_not_reach_says_so(results):
-    file = results / "figure2_cpu_2000" / "decoupling.csv"
+    file = results / sweep("figure2") / "decoupling.csv"
     file.write_text(file.read_text().replace("-0.5,0.1", "-2.5,2.1"))
     head, *rows = verdict.table(rulings(results))
     (row,) = [row for row in rows if row[0].startswith("under Adam + L2")]

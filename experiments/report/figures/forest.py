@@ -1,6 +1,7 @@
 """Forest plot: claims as ranges, with the numbers and intervals that were found of them."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
@@ -12,11 +13,13 @@ from experiments.report.data.panels import grouped
 from experiments.report.data.text import MINUS
 from experiments.report.figures import style
 from experiments.report.statistics.estimate import Estimate
-from experiments.report.statistics.judge import FAILS, HOLDS, Ruling
+from experiments.report.statistics.judge import FAILS, HOLDS, UNDECIDABLE, Ruling
 
 RANGE = "#d5ead9"
 OURS = {HOLDS: "#117733", FAILS: "#cc3311"}
 UNSURE, THEIRS = "#555555", "#0072b2"
+#: Letters of a claim in a line.
+LONGEST = 56
 #: Inches that a claim takes, and that the axis of a unit takes beside its claims.
 ROW, AXIS = 0.36, 0.42
 
@@ -51,10 +54,20 @@ def forest(found: Sequence[Ruling], words: Mapping[str, str], theirs: str = "the
             for verdict, colour in OURS.items()
         ),
         Line2D([], [], color=UNSURE, marker="o", ms=4, lw=1.5, label="ours: not resolved"),
+        Line2D(
+            [],
+            [],
+            color=UNSURE,
+            marker="o",
+            mfc="white",
+            ms=4,
+            lw=1.5,
+            label="ours: the design cannot decide",
+        ),
     ]
     drawn.legend(
-        handles=handles, loc="outside lower center", ncols=5, frameon=False,
-        fontsize=style.FONT, title_fontsize=style.FONT,
+        handles=handles, loc="outside lower center", ncols=3, frameon=False,
+        fontsize=style.FONT, title_fontsize=style.FONT, columnspacing=1.2,
         title="Lines are 95 % intervals. Power: how often such runs lead to the right verdict "
               "if the claim is true / if its opposite is.",
     )  # fmt: skip
@@ -70,14 +83,18 @@ def _unit(ax: Axes, number: str, own: Sequence[Ruling], words: Mapping[str, str]
     for y, ruling in enumerate(own):
         ends = max(ruling.claim.low, low), min(ruling.claim.high, high)
         ax.fill_betweenx([y - 0.42, y + 0.42], *ends, color=RANGE, lw=0, gid="range")
-        _mark(ax, ruling.theirs, y - 0.16, THEIRS, "D", (low, high))
-        _mark(ax, ruling.found, y + 0.16, OURS.get(ruling.verdict, UNSURE), "o", (low, high))
+        _mark(ax, ruling.theirs, y - 0.16, THEIRS, "D", (low, high), hollow=True)
+        _mark(
+            ax, ruling.found, y + 0.16, OURS.get(ruling.verdict, UNSURE), "o", (low, high),
+            hollow=ruling.verdict == UNDECIDABLE,
+        )  # fmt: skip
         ax.annotate(
             said(ruling, words), (1.015, y), xycoords=("axes fraction", "data"), va="center",
             fontsize=style.FONT - 0.5,
         )  # fmt: skip
     ax.set(xlim=(low, high), ylim=(len(own) - 0.5, -0.5))
-    ax.set_yticks(range(len(own)), [f"{one.claim.text}{_where(one)}" for one in own])
+    names = [textwrap.fill(f"{one.claim.text}{_where(one)}", LONGEST) for one in own]
+    ax.set_yticks(range(len(own)), names)
     ax.set_xlabel(number, fontsize=style.FONT, labelpad=1)
     style.plain(ax)
     ax.tick_params(axis="y", length=0, labelsize=style.FONT)
@@ -114,8 +131,9 @@ def _limits(own: Sequence[Ruling]) -> tuple[float, float]:
 
 
 def _mark(
-    ax: Axes, one: Estimate | None, y: float, colour: str, marker: str, ends: tuple[float, float]
-) -> None:
+    ax: Axes, one: Estimate | None, y: float, colour: str, marker: str, ends: tuple[float, float],
+    *, hollow: bool,
+) -> None:  # fmt: skip
     if one is None or not _known(one):
         return
     if math.isfinite(one.low):
@@ -124,5 +142,5 @@ def _mark(
         for end, value, arrow in ((low, one.low, "<"), (high, one.high, ">")):
             if end != value:
                 ax.plot(end, y, arrow, color=colour, ms=4, clip_on=False, gid="beyond")
-    face = "white" if marker == "D" else colour
+    face = "white" if hollow else colour
     ax.plot(one.value, y, marker, color=colour, mfc=face, ms=4.5, gid="value")

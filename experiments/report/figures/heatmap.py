@@ -30,6 +30,7 @@ COMPARABLE = ("figure", "task", "epochs", "train_size")
 PANEL_WIDTH, PANEL_HEIGHT = 2.45, 1.95
 #: The scale ends this many tolerances above the best.
 BASIN = 4.0
+BEST = {"ridge": "best decay of each rate", "threshold": "where each rate switches"}
 SPLITS = {"test": "test set", "val": "validation split", "train": "training set"}
 TWIN = "The same {} runs in the paper's coordinate and in torch's"
 Grid = Sequence[Sequence[Measured | None]]
@@ -259,7 +260,7 @@ def _legend(
     known: dict[str, Artist] = {
         "best": Line2D([], [], ls="", marker="*", color="black", ms=7, label="best cell"),
         "top": Patch(facecolor="none", edgecolor="black", label="ten best"),
-        "ridge": Line2D([], [], color="0.3", marker=".", lw=1.4, label=f"{slope} of the slope"),
+        "ridge": Line2D([], [], color="0.3", marker=".", lw=1.4, label=BEST[slope]),
         "band": Line2D([], [], color="0.3", lw=0.7, ls=(0, (2, 1.5)), label="its 95 % interval"),
         "slope 0": Line2D([], [], color="0.25", lw=0.7, ls=(0, (1, 1.5)), label="slope 0"),
         "slope -1": Line2D(
@@ -274,7 +275,8 @@ def _legend(
         "hidden": (style.HIDDEN, "", "no number"),
     }
     patches = [mark for state, mark in states_shown.items() if state in states]
-    patches += [(style.ABOVE, "", shown.above)] if shown else []
+    if shown or "above" in drawn:
+        patches.append((style.ABOVE, "", shown.above if shown else "above the scale"))
     for face, hatch, label in patches:
         patch = Patch(
             facecolor=face, hatch=hatch or None, label=label, edgecolor="0.6", linewidth=0.4

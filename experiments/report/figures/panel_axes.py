@@ -239,6 +239,7 @@ def _fill(
     values = np.where(beyond, np.maximum(values, np.nextafter(norm.vmax, np.inf)), values)
     filled = _boxes(boxes[shown])
     filled.set(cmap=style.colour_map(), norm=norm, array=values)
+    filled.set_gid("above" if (values > norm.vmax).any() else "cells")
     ax.add_collection(filled)
 
 

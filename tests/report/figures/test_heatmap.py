@@ -155,14 +155,15 @@ def test_each_cell_has_its_mean_where_cells_are_large_enough_or_where_it_is_aske
 def test_the_legend_names_what_is_drawn_and_nothing_else():
     measured = page(sweep(lambda lr, wd: 9 - wd, LRS[:3], WDS[:5], seeds=[0]))
     figure = heatmap.heatmaps(heatmap.arrange(measured))
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["best cell"]
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["best cell", "above the scale"]
     rich = measure(
         panels(frame(sweep(valley(-1.0), LRS, WDS, sd=0.1)), "test_error"), Settings(samples=50)
     )
     legend = heatmap.heatmaps(heatmap.arrange(rich)).legends[0]
     assert [text.get_text() for text in legend.get_texts()] == [
-        "best cell", "ten best", "ridge of the slope", "its 95 % interval", "slope 0",
-        "slope \N{MINUS SIGN}1",
+        "best cell", "ten best", "best decay of each rate", "its 95 % interval", "slope 0",
+        "slope \N{MINUS SIGN}1", "above the scale",
     ]  # fmt: skip
 
 

@@ -388,7 +388,7 @@ LAWS = (
         f"would be {_UNEVEN:.2f}. Only law_data holds the epochs fixed.",
     ),
     Law(
-        "epochs", "figureS3_cpu",
+        "epochs", "law_epochs",
         "How does the best λ move with the number of epochs, data held fixed?",
         _exponents("epochs"), by_exponent, "epochs",
         "If you train twice as many epochs on the same data",

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from experiments.record.schema import DIVERGED
-from experiments.report.data import names, units
+from experiments.report.data import coordinates, names, units
 from experiments.report.data.panels import best_cell, grouped
 from experiments.report.data.text import Table, short
 from experiments.report.figures.kinds import Section
@@ -74,20 +74,21 @@ def numbers(figure: str, page: Sequence[Measured], *, is_grid: bool) -> Section:
 def best_cells(measured: Sequence[Measured]) -> Table:
     """Return the best cell of each panel and how many runs are done, as text under a head.
 
-    A loss stands there in bits, too.
+    A loss stands there in bits, too, and decay as torch's weight_decay.
     """
     metric = measured[0].settings.metric
     form, bits = units.form(metric), ["in bits"] if units.is_loss(metric) else []
-    head = ["", f"best {metric.replace('_', ' ')}", *bits, "at lr", "wd", "run noise"]
-    rows = [[*head, "runs done", "missing", "diverged"]]
+    head = ["", f"best {metric.replace('_', ' ')}", *bits, "at lr", "wd", "in torch's units"]
+    rows = [[*head, "run noise", "runs done", "missing", "diverged"]]
     for one in measured:
         best = best_cell(one.panel.cells, metric)
-        where = ["-"] * (3 + len(bits))
+        where = ["-"] * (4 + len(bits))
         if best is not None:
             value, spread = f"{best[metric]:{form}}", best["sd"]
             value += f" ± {spread:{form}}" if spread == spread else ""
             in_bits = [f"{best[metric] / units.BIT:{form}}" for _ in bits]
-            where = [value, *in_bits, short(best["lr"]), short(best["wd"])]
+            torch = coordinates.convert(one.panel.cells.loc[[best.name]], "torch_wd").iloc[0]
+            where = [value, *in_bits, *(short(x) for x in (best["lr"], best["wd"], torch))]
         switches = one.settings.level is not None  # errors of a cell are then 0 or chance
         noise = f"{one.noise.sd:{form}}" if one.noise and not switches else "-"
         done, planned = one.panel.done, len(one.panel.runs)

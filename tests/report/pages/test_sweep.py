@@ -11,6 +11,7 @@ from experiments.errors import UserError
 from experiments.report.data.panels import panels
 from experiments.report.figures import style
 from experiments.report.figures.kinds import kinds
+from experiments.report.pages import sections
 from experiments.report.pages.request import report
 from experiments.report.pages.settings import Settings
 from experiments.report.pages.sweep import analyze
@@ -62,6 +63,17 @@ def test_a_report_writes_table_figures_statistics_and_readme(toy):
     assert names >= {"twin.png", "tuning.png", "tuning.csv"}
     assert "Adam + L2" in made.text
     assert "ridge slope" in made.text
+
+
+def test_the_decay_of_the_best_cell_stands_in_torchs_units_too():
+    rows = [run(lr=0.1, wd=wd, test_error=5 + wd) for wd in (0.02, 0.05)]
+    rows += [run(lr=0.1, wd=0.02, optim="adam", convention="l2", id="adam")]
+    measured = measure(panels(frame(rows), "test_error"), QUICK)
+    head, *found = sections.best_cells(measured)
+    at = head.index("in torch's units")
+    assert [(row[0], row[at - 1], row[at]) for row in found] == [
+        ("Adam + L2", "0.02", "0.02"), ("AdamW", "0.02", "0.2"),
+    ]  # fmt: skip
 
 
 def test_a_report_made_again_from_its_own_table_has_the_same_bytes(toy, tmp_path):

@@ -381,7 +381,7 @@ LAWS = (
             f"images: {_listed(IMAGES)} in {_listed(IMAGES.values())} epochs": (
                 Rows("figure2_cpu_2000"),
                 Rows("factorial_cifar"),
-                Rows("pilot", {"model.init": "fan_out"}),
+                Rows("figure2_cpu"),
             )
         },
         "The more of these images, the fewer epochs: with the normalized decay their exponent "

@@ -14,7 +14,7 @@ STILL = 0.25
 #: Percent. Less than a quarter of what AdamW saves under a cosine in the paper counts as no gain.
 NO_GAIN = 5.0
 #: Which of our experiments a figure's claims are judged by, where it is not named after the figure.
-OURS = {"figure1": "figure1_cpu_2000", "figure2": "figure2_cpu_2000"}
+OURS = {"figure1": "figure1_cpu_2000"}
 
 
 def _falls(name: str, of: str) -> Claim:

@@ -1,7 +1,7 @@
 """Cells: the runs of one setting averaged over seeds, grouped in panels of one protocol each."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -49,6 +49,12 @@ class Panel:
     def named(self, column: str) -> str:
         """Return such a setting as a title prints it."""
         return names.setting(column, self.setting(column), self.runs.iloc[0])
+
+    @property
+    def grid(self) -> "Panel":
+        """The panel without rates between those of the grid: there cells are chosen evenly."""
+        there = ~self.runs["lr"].isin(self.cells["lr"][between(self.cells)])
+        return replace(self, runs=self.runs[there], cells=self.cells[~between(self.cells)])
 
     @property
     def done(self) -> int:
@@ -208,6 +214,15 @@ def ranked(cells: pd.DataFrame, value: str) -> pd.DataFrame:
     """
     usable = cells[(cells["status"] == "finished") & (cells["bound"] == "")]
     return usable.sort_values([value, "tie", "lr", "wd"], kind="stable")
+
+
+def between(cells: pd.DataFrame) -> pd.Series:
+    """Say of each cell whether its lr stands between those of the grid.
+
+    Such a rate has fewer than half as many decays as others: it is there for the slope of a ridge.
+    """
+    decays = cells.groupby("lr")["wd"].transform("size")
+    return 2 * decays < decays.max()
 
 
 def best_cell(cells: pd.DataFrame, value: str) -> pd.Series | None:

@@ -42,6 +42,11 @@ class Surface:
         return replace(self, error=np.concatenate([self.error, further]))
 
     @property
+    def measured(self) -> int:
+        """How many learning rates have a cell that was run."""
+        return int((~np.isnan(self.error[0])).any(1).sum())
+
+    @property
     def log_lr(self) -> np.ndarray:
         return np.log2(self.lr)
 

@@ -84,7 +84,7 @@ def ridge_slope(s: Surface, tolerance: float = 2.0) -> Estimate:
     parts += [f"{flat} flat rows left out"] if flat else []
     parts += [f"{clipped} clipped rows left out"] if clipped else []
     reason = "" if np.isfinite(values[0]) else _why_no_ridge(n, flat, edge)
-    return from_draws(values, reason, ", ".join(parts), f"{n} of {len(s.lr)} rows")
+    return from_draws(values, reason, ", ".join(parts), f"{n} of {s.measured} rows")
 
 
 def ridge(s: Surface, tolerance: float = 2.0) -> pd.DataFrame:
@@ -124,7 +124,7 @@ def threshold_slope(s: Surface, level: float = 50.0) -> Estimate:
         parts += [f"{mask[0].sum()} switch {what} the grid"] if mask[0].any() else []
     parts += [f"{unsure[0].sum()} beside a missing cell"] if unsure[0].any() else []
     reason = "" if n >= 2 else f"{_rows(n)} with a switch inside the grid, where a slope needs two"
-    return from_draws(values, reason, ", ".join(parts), f"{n} of {len(s.lr)} rows")
+    return from_draws(values, reason, ", ".join(parts), f"{n} of {s.measured} rows")
 
 
 def threshold(s: Surface, level: float = 50.0) -> pd.DataFrame:
@@ -202,7 +202,7 @@ def freezing_cost(s: Surface, tolerance: float = 2.0) -> Estimate:
     parts = [f"{absent} without the frozen cell"] if absent else []
     parts += [f"a lower bound: in {loose} the frozen cell is clipped or diverged"] if loose else []
     reason = "" if np.isfinite(values[0]) else f"{_rows(n)} near the best, where a mean needs two"
-    return from_draws(values, reason, "; ".join(parts), f"{n} of {len(s.lr)} rows")
+    return from_draws(values, reason, "; ".join(parts), f"{n} of {s.measured} rows")
 
 
 def _rows(n: int) -> str:

@@ -169,11 +169,11 @@ def families(results_dir: Path, law: Law) -> list[Family]:
     """
     if not law.quantity:
         return []
-    own = [_measured(one, law.quantity) for one in _panels(results_dir, Rows(law.preset))]
+    own = [_measured(one) for one in _panels(results_dir, Rows(law.preset))]
     found = split(own, law)
     for label, rows in law.others.items():
         some = [one for part in rows for one in _panels(results_dir, part)]
-        found += _family(label, [_measured(one, law.quantity) for one in some], law)
+        found += _family(label, [_measured(one) for one in some], law)
     return found
 
 
@@ -217,10 +217,8 @@ def _panels(results_dir: Path, rows: Rows) -> list[Panel]:
     ]
 
 
-def _measured(panel: Panel, quantity: str) -> Measured:
-    """Measure a panel, whose draws are those of its value of the quantity."""
+def _measured(panel: Panel) -> Measured:
     settings = settings_of(str(panel.setting("task")))
-    panel = replace(panel, key=panel.key | {quantity: panel.setting(quantity)})
     noise = seed_noise(panel, settings.metric)
     return measure_one(panel, noise, settings, only=["ridge_slope"])
 
@@ -254,7 +252,7 @@ def by_width(results_dir: Path, law: Law, found: Sequence[Family]) -> list[Rulin
 def by_schedule(results_dir: Path, law: Law, _: Sequence[Family]) -> list[Ruling]:
     """Judge what another power of eta does to the best error, and to late gradients."""
     own = _panels(results_dir, Rows(law.preset, {"schedule": "cosine"}))
-    known = {float(one.setting("optim.decay_power")): _measured(one, "steps") for one in own}
+    known = {float(one.setting("optim.decay_power")): _measured(one) for one in own}
     errors, gradients = law.claims[:2], law.claims[2:]
     found = []
     for claim, exponent_ in zip(errors, (2.0, 0.0), strict=True):

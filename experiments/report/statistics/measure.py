@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from experiments.report.data.panels import Panel, seeds
+from experiments.report.data.panels import MISSING, Panel, seeds
 from experiments.report.data.surface import Surface
 from experiments.report.statistics import decoupling, tuning
 from experiments.report.statistics.estimate import ANY, Estimate, from_draws
@@ -94,18 +94,19 @@ def measure_one(
     panel: Panel, noise: Noise | None, settings: Settings, only: Sequence[str] = ()
 ) -> Measured:
     """Compute the statistics of one panel, whose runs have this noise; all, or ``only`` some."""
-    cells = panel_surface(panel, settings, noise)
+    grid = panel.grid
+    cells = panel_surface(grid, settings, noise)
     fitted = smooth(panel, settings, noise) if settings.estimator == "gp" else None
-    between = cells if fitted is None else fitted
+    between, whole = (cells, grid) if fitted is None else (fitted, panel)
     estimates = {}
     for one in statistics(settings):
         if one.name in only or not only:
-            own = between if one.of_surface else cells
+            own, of = (between, whole) if one.of_surface else (cells, grid)
             found = one.formula(own, settings)
-            estimates[one.name] = _finished(found, [panel], own.posterior, one.limits)
+            estimates[one.name] = _finished(found, [of], own.posterior, one.limits)
     formula, values = _choices(settings)
     choices = {
-        value: _finished(formula(between, value), [panel], between.posterior)
+        value: _finished(formula(between, value), [whole], between.posterior)
         for value in values
         if not only
     }
@@ -137,7 +138,7 @@ def _finished(
 ) -> Estimate:
     """Give a statistic its interval, as its samples ask for it, and say what it rests on."""
     n = sum(one.done for one in panels)
-    cells = f"{sum(len(one.cells) for one in panels)} cells"
+    cells = f"{sum((one.cells['status'] != MISSING).sum() for one in panels)} cells"
     found = replace(found, basis=f"{found.basis or cells} x {seeds(panels)}")
     return found.credible(n, limits) if posterior else found.with_interval(n, limits)
 

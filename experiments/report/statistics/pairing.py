@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.report.data.panels import Panel, seed_table
 from experiments.report.statistics.noise import seed_effects
-from experiments.report.statistics.resample import generator
+from experiments.report.statistics.resample import of_cells
 
 
 def offsets(
@@ -31,7 +31,7 @@ def offsets(
     Returns:
         Shape (samples, panels), 0 where a panel has one seed; and how panels were paired, in words.
     """
-    draw = generator(*(sorted(panel.key.items()) for panel in panels))
+    draw = of_cells(panels, metric)
     tables = [_near(panel, metric, near) for panel in panels]
     seeds = [_seeds(panel, metric) for panel in panels]
     count = len(seeds[0])

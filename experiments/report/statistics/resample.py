@@ -5,6 +5,7 @@ after it; nothing else is known of them elsewhere.
 """
 
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,6 +20,11 @@ def generator(*what: object) -> np.random.Generator:
     return np.random.default_rng(zlib.crc32(str(what).encode()))
 
 
+def of_cells(panels: Sequence[Panel], metric: str) -> np.random.Generator:
+    """Return a generator seeded by what was measured of panels, whatever report they stand in."""
+    return generator(*(one.cells[["lr", "wd", metric]].to_numpy(float).tolist() for one in panels))
+
+
 def panel_surface(panel: Panel, settings: Settings, noise: Noise | None) -> Surface:
     r"""Return a panel's table, then S resampled ones; none of these without noise.
 
@@ -27,8 +33,7 @@ def panel_surface(panel: Panel, settings: Settings, noise: Noise | None) -> Surf
     independently of other cells. Both are multiplied by :math:`\sqrt{n/(n-1)}` so that their
     variance is unbiased: with three seeds the plain bootstrap is a fifth too narrow. A cell of one
     seed gets Gaussian noise of ``noise``. Bounds, and cells of which a seed diverged, stay as they
-    are. The generator is seeded by the panel's key: the same panel gets the same draws in every
-    coordinate.
+    are. The same panel gets the same draws in every coordinate and report.
     """
     cells, size = panel.cells, settings.samples
     table = surface(cells, settings.metric, settings.axis)
@@ -38,7 +43,7 @@ def panel_surface(panel: Panel, settings: Settings, noise: Noise | None) -> Surf
     n = (~np.isnan(errors)).sum(1)
     common, left = seed_effects(errors)
     left = np.take_along_axis(left, np.isnan(left).argsort(1, kind="stable"), 1)  # NaN last
-    draw = generator(sorted(panel.key.items()))
+    draw = of_cells([panel], settings.metric)
     moved = np.zeros((size, len(n)))
     moved[:, n == 1] = noise.sd * draw.standard_normal((size, int((n == 1).sum())))
     for seeds in np.unique(n[n > 1]):

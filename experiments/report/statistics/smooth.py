@@ -7,11 +7,11 @@ the level of the switch.
 
 import numpy as np
 
-from experiments.report.data.panels import Panel, seed_table
+from experiments.report.data.panels import Panel, between, seed_table
 from experiments.report.data.surface import Surface, surface
 from experiments.report.statistics import gaussian_process
 from experiments.report.statistics.noise import Noise, seed_effects
-from experiments.report.statistics.resample import generator
+from experiments.report.statistics.resample import of_cells
 from experiments.report.statistics.settings import Settings
 
 #: Degrees of freedom that the pooled noise has beside a cell's own.
@@ -21,7 +21,6 @@ LOOSE = 0.25
 #: Octaves: how far single rows lie from a straight ridge, beyond what noise explains.
 JITTER = 0.25
 STEP = 0.1
-DRAWS = 500
 #: What a seed adds is read off the cells within this many scales of the best.
 NEAR = 2.0
 #: Cells that a fit needs.
@@ -33,8 +32,9 @@ def smooth(panel: Panel, settings: Settings, noise: Noise | None) -> Surface | N
 
     The rows are the panel's; the columns are 0.1 octaves apart, NaN outside the range in which a
     row was measured (up to the first cell that is only a bound), and wd = 0 stands before them as
-    it was measured. The fit is the same in every coordinate of the decay. The generator is seeded
-    by the panel's key.
+    it was measured. The fit is the same in every coordinate of the decay. A rate between those of
+    the grid (``panels.between``) has the range that its neighbours have: its own few decays stand
+    where the best one was expected.
 
     Args:
         panel: With its cells.
@@ -59,7 +59,7 @@ def smooth(panel: Panel, settings: Settings, noise: Noise | None) -> Surface | N
     sign = -1.0 if settings.axis == "timescale" else 1.0
     strength = sign * np.where(decayed, table.log_x[column], np.nan)  # of each cell
     grid = np.arange(np.nanmin(strength), np.nanmax(strength) + STEP / 2, STEP)
-    inside = np.zeros((len(table.lr), len(grid)), bool)
+    low_wd, high_wd = np.full((2, len(table.lr)), np.nan)
     at = np.zeros((len(table.lr), len(grid), 2))
     for i in np.unique(row[usable]):
         own = np.flatnonzero(usable & (row == i))
@@ -68,10 +68,12 @@ def smooth(panel: Panel, settings: Settings, noise: Noise | None) -> Surface | N
         if not len(known):
             continue
         own = own[max(known[0] - 1, 0) : known[-1] + 2]
-        inside[i] = (grid > strength[own[0]] - 1e-9) & (grid < strength[own[-1]] + 1e-9)
+        low_wd[i], high_wd[i] = wd[own[0]], wd[own[-1]]
         at[i] = np.stack([np.full(len(grid), table.log_lr[i]), grid - (strength - wd)[own[0]]], 1)
-    draw = generator(sorted(panel.key.items()))
-    size = min(settings.samples, DRAWS)
+    _widen(low_wd, high_wd, np.isin(table.lr, panel.cells["lr"][between(panel.cells)]))
+    with np.errstate(invalid="ignore"):
+        inside = (at[..., 1] > low_wd[:, None] - 1e-9) & (at[..., 1] < high_wd[:, None] + 1e-9)
+    draw, size = of_cells([panel], settings.metric), settings.samples
     drawn = fitted.draws(at[inside] - middle, size, draw)
     errors = np.full((1 + size, len(table.lr), len(grid)), np.nan)
     errors[:, inside] = _expanded(drawn, low, settings.scale)
@@ -92,6 +94,16 @@ def smooth(panel: Panel, settings: Settings, noise: Noise | None) -> Surface | N
         shift=shift,
         posterior=True,
     )
+
+
+def _widen(low: np.ndarray, high: np.ndarray, between: np.ndarray) -> None:
+    """Give rows between those of the grid the range that both neighbours have, in place."""
+    rows = np.flatnonzero(~between & ~np.isnan(low))
+    for i in np.flatnonzero(between & ~np.isnan(low)):
+        below, above = rows[rows < i], rows[rows > i]
+        if len(below) and len(above):
+            sides = [below[-1], above[0]]
+            low[i], high[i] = min(low[i], low[sides].max()), max(high[i], high[sides].min())
 
 
 def _compressed(

@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,15 +71,17 @@ def _report(options: Options, typed: Collection[str]) -> str:
     if not isinstance(watched, bool):
         raise UserError(f"watch={watched} must be true or false")
     rest = {key: value for key, value in options.items() if key != "watch"}
-    given = rest, plan, preset, set(typed) - {"watch"}
+    report_on = partial(
+        report, rest, plan, preset, set(typed) - {"watch"}, plan_of=planned, shorten=shortest
+    )
     if not watched:
-        return report(*given, shorten=shortest)
+        return report_on()
     from experiments.sweep.slurm.status import status
     from experiments.watch import watch
 
     place = options["experiment"], options["runs_dir"], options["results_dir"]
     return watch(
-        lambda goes_on: report(*given, shorten=shortest, refresh=goes_on),
+        lambda goes_on: report_on(refresh=goes_on),
         lambda: Counter(cell.state for cell in status(*place)),
     )
 

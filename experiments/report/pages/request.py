@@ -1,6 +1,6 @@
 """A request for a report: the keys of ``configs/analyze``, checked and carried out."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,16 @@ from experiments.record import tables
 from experiments.record.schema import NAME
 from experiments.report.data.commands import Shorten
 from experiments.report.pages.settings import Settings
-from experiments.report.pages.sweep import analyze, best
+from experiments.report.pages.sweep import Plan, PlanOf, analyze, best, no_plan
 
 
 def report(
     options: Mapping[str, Any],
-    planned: Sequence[Mapping[str, object]] | None = None,
+    planned: Plan = None,
     preset: Mapping[str, Any] | None = None,
     typed: Collection[str] = (),
     *,
+    plan_of: PlanOf = no_plan,
     shorten: Shorten = list,
     refresh: bool = False,
 ) -> str:
@@ -30,6 +31,7 @@ def report(
         preset: Its settings, which hold unless typed.
         typed: The keys that were given on the command line. Where these ask for other settings than
             the preset's, the report has files of its own.
+        plan_of: From the name of another experiment to its planned runs, if it is a preset.
         shorten: How to leave out of a command what the configuration has anyway.
         refresh: Whether an open page loads itself again, as the sweep goes on.
 
@@ -64,7 +66,7 @@ def report(
     common = folders | {"settings": settings, "exported": exported, "shorten": shorten}
     if wanted.pop("best"):
         return best(name, **common)
-    made = analyze(name, **common, planned=planned, refresh=refresh, **wanted)
+    made = analyze(name, **common, planned=planned, plan_of=plan_of, refresh=refresh, **wanted)
     if mirror and project:
         log_figures(project, name, [str(path) for path in made.figures])
     return made.text

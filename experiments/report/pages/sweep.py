@@ -1,7 +1,7 @@
 """A report: the runs of an experiment become its table, statistics, figures and a summary."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,7 +15,7 @@ from experiments.record.tables import Row
 from experiments.report.data import commands, curves, probes
 from experiments.report.data.commands import Shorten
 from experiments.report.data.frames import frame
-from experiments.report.data.panels import Panel, best_cell, panels
+from experiments.report.data.panels import MISSING, Panel, best_cell, missing_runs, panels
 from experiments.report.data.text import booktabs, csv
 from experiments.report.figures.heatmap import beside
 from experiments.report.figures.kinds import Page, Picture, Section, kinds
@@ -28,8 +28,15 @@ from experiments.report.statistics.measure import Measured, measure
 from experiments.report.statistics.rivals import by_figure
 
 log = logging.getLogger(__name__)
+Plan = Sequence[Mapping[str, object]] | None
+PlanOf = Callable[[str], Plan]
 #: More panels than this are too many for one picture with the paper's.
 MOST_BESIDE = 6
+
+
+def no_plan(experiment: str) -> Plan:
+    """Know of no planned runs."""
+    return None
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,7 @@ def analyze(
     results_dir: Path | str = "results",
     settings: Settings | None = None,
     planned: Sequence[Mapping[str, object]] | None = None,
+    plan_of: PlanOf = no_plan,
     exported: pd.DataFrame | None = None,
     shorten: Shorten = list,
     html: bool = False,
@@ -67,6 +75,7 @@ def analyze(
         settings: Metric, axis, tolerances and the order of the panels. With a ``suffix`` all files
             but ``runs.csv`` are the report's own, and there is no README.md.
         planned: The runs of its preset, to count and hatch those that are missing.
+        plan_of: From the name of another experiment whose runs belong to the report to its plan.
         exported: A runs table from elsewhere, used instead of the run folders.
         shorten: How to leave out of a command what the configuration has anyway.
         html: Whether to make report.html.
@@ -80,7 +89,8 @@ def analyze(
     runs_dir, results_dir = Path(runs_dir), Path(results_dir)
     folder, committed = results_dir / experiment, tables.file(results_dir, experiment)
     rows, gathered = _rows(experiment, runs_dir, results_dir, exported)
-    runs = frame([*rows, *_also(results_dir, settings, rows)])
+    runs = pd.concat([frame(rows), *_also(results_dir, settings, rows, plan_of)])
+    ended = runs[runs["status"] != MISSING]
     shown = _chosen(panels(runs, settings.metric, planned), settings.panels)
     measured = measure(shown, settings, _lenders(results_dir, settings))
     contents: files.Contents = {committed: tables.render(rows)}
@@ -118,7 +128,7 @@ def analyze(
     if not settings.suffix:
         captions = {f"{name}.png": one.caption for name, one in pictures.items() if one.caption}
         contents[folder / "README.md"] = readme.readme(
-            experiment, note, captions, said, runs, best_cells
+            experiment, note, captions, said, ended, best_cells
         )
     if latex:
         tables_of = [table for one in said for table in one.tables]
@@ -126,6 +136,7 @@ def analyze(
             "\n\n".join(map(booktabs, tables_of)) + "\n"
         )
     if html:
+        lent = [one for name in settings.also for one in curves.gather(runs_dir / name).rows]
         replaced = {"heatmap", "twin"} | set(by_figure(measured))
         shown_there = {
             one.caption: bytes(contents[folder / f"{name}.png"])  # type: ignore[arg-type]
@@ -134,8 +145,8 @@ def analyze(
         }
         contents[folder / f"report{settings.suffix}.html"] = page(
             experiment, note, measured,
-            curves.frame(tables.merge(points, fresh.rows, curves.KIND)),
-            [*said, readme.provenance(runs)], shown_there, compared, best_cells,
+            curves.frame(tables.merge(points, [*fresh.rows, *lent], curves.KIND)),
+            [*said, readme.provenance(ended)], shown_there, compared, best_cells,
             shorten=shorten, refresh=refresh,
         )  # fmt: skip
     text = [experiment, *(one.text() for one in said), readme.again(best_cells)]
@@ -159,8 +170,8 @@ def best(
             committed table is wrong.
     """
     rows, _ = _rows(experiment, Path(runs_dir), Path(results_dir), exported)
-    rows = [*rows, *_also(Path(results_dir), settings, rows)]
-    shown = _chosen(panels(frame(rows), settings.metric), settings.panels)
+    runs = pd.concat([frame(rows), *_also(Path(results_dir), settings, rows, no_plan)])
+    shown = _chosen(panels(runs, settings.metric), settings.panels)
     found = [
         (cell, panel)
         for panel in shown
@@ -255,15 +266,23 @@ def _lenders(results_dir: Path, settings: Settings) -> list[Panel]:
     return panels(frame(rows), settings.metric)
 
 
-def _also(results_dir: Path, settings: Settings, own: Sequence[Row]) -> list[Row]:
-    """Return the committed rows of other experiments that belong to a report with these rows."""
-    optims = {row["optim"] for row in own}
+def _also(
+    results_dir: Path, settings: Settings, own: Sequence[Row], plan_of: PlanOf
+) -> list[pd.DataFrame]:
+    """Return the committed runs of other experiments that belong to a report with these rows.
+
+    They are those of its optimizers, with the planned ones that are missing.
+    """
+    optims, ids = {row["optim"] for row in own}, {row["id"] for row in own}
     found = []
     for name in settings.also:
         rows = tables.read(tables.file(results_dir, name))
         if not rows:
             log.warning("also=%s has no committed runs.csv, so its runs are left out", name)
-        found += [row for row in rows if row["optim"] in optims]
+        runs = frame([row for row in rows if row["optim"] in optims and row["id"] not in ids])
+        plan = [one for one in plan_of(name) or [] if one.get("optim") in optims]
+        found += [runs, missing_runs(runs, plan)] if len(runs) else []
+        ids |= {row["id"] for row in rows}
     return found
 
 

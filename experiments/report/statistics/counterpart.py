@@ -68,12 +68,15 @@ def pairs(measured: Sequence[Measured], results_dir: Path, figure: str) -> list[
 def counterparts(ours: Sequence[Panel], theirs: Sequence[Panel]) -> list[Panel | None]:
     """Find the paper's panel for each of ours: same optimizer, schedule and decay, and same budget.
 
-    Budgets are matched by rank, since ours are shorter: the least with the least. Where one side
-    has more of them, the rest of these have no counterpart. ImageNet32 stands beside nothing but
-    ImageNet32; everything else beside CIFAR-10.
+    Budgets are the same if they are the same share of the longest, since ours are shorter; others,
+    and panels without a run, have no counterpart. ImageNet32 stands beside nothing but ImageNet32;
+    everything else beside CIFAR-10.
     """
-    known = {(*_protocol(panel), _rank(panel, theirs)): panel for panel in theirs}
-    return [known.get((*_protocol(panel), _rank(panel, ours))) for panel in ours]
+    known = {(*_protocol(panel), _share(panel, theirs)): panel for panel in theirs}
+    return [
+        known.get((*_protocol(panel), _share(panel, ours))) if panel.done else None
+        for panel in ours
+    ]
 
 
 def _protocol(panel: Panel) -> tuple[object, ...]:
@@ -82,9 +85,9 @@ def _protocol(panel: Panel) -> tuple[object, ...]:
     return (imagenet, *(str(first[name]) for name in ("optim", "schedule", "decay")))
 
 
-def _rank(panel: Panel, among: Sequence[Panel]) -> int:
-    epochs = {p.setting("epochs") for p in among if _protocol(p) == _protocol(panel)}
-    return sorted(epochs).index(panel.setting("epochs"))
+def _share(panel: Panel, among: Sequence[Panel]) -> float:
+    longest = max(p.setting("epochs") for p in among if _protocol(p) == _protocol(panel))
+    return round(float(panel.setting("epochs") / longest), 6)
 
 
 def _statistics(known: pd.DataFrame, panel: Panel) -> dict[str, Estimate]:

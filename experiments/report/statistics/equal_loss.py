@@ -26,13 +26,14 @@ def compare(first: pd.DataFrame, second: pd.DataFrame) -> Estimate:
 
     .. math:: \frac{1}{b-a}\int_a^b e_2(x) - e_1(x)\, dx, \quad x = \log \text{train loss}
 
-    where e(x) runs straight between the cells of a method in the order of their training loss, and
-    [a, b] is where both have cells. No form of the relation is assumed: under growing decay the
-    test error falls and rises again while the training loss grows. Cells whose mean lies more than
-    ``WITHIN`` points above the best are left out. The difference is taken seed by seed, since both
-    methods start from the same weights and see the same batches; its interval is Student's t over
-    seeds. Not identified where the losses of a seed do not overlap, where a method has no cell
-    near the best, or where the two share no seed.
+    where e(x) runs straight between the cells of a method at one learning rate, in the order of
+    their training loss, and [a, b] is where both have cells; the mean over the learning rates that
+    have such a range. No form of the relation is assumed: under growing decay the test error falls
+    and rises again while the training loss grows. Cells whose mean lies more than ``WITHIN`` points
+    above the best are left out. The difference is taken seed by seed, since both methods start from
+    the same weights and see the same batches; its interval is Student's t over seeds. Not
+    identified where the losses overlap at no learning rate, where a method has no cell near the
+    best, or where the two share no seed.
 
     Args:
         first: Runs of a method: lr, wd, seed, status, test_error (percent), train_loss (nats).
@@ -48,22 +49,38 @@ def compare(first: pd.DataFrame, second: pd.DataFrame) -> Estimate:
     seeds = sorted(set(_seeds(near[0])) & set(_seeds(near[1])))
     if not seeds:
         return unidentified("the two share no seed")
-    curves = [_curves(one, seeds) for one in near]
+    rates = sorted(set(near[0]["lr"]) & set(near[1]["lr"]))
+    found = [_at(*(one[one["lr"] == lr] for one in near), seeds=seeds) for lr in rates]
+    known = [one for one in found if one]
+    if not known:
+        return unidentified("the training losses overlap at no learning rate")
+    differences = np.mean([own for own, _ in known], axis=0)
+    ends = np.array([range_ for _, range_ in known])
+    low, high = np.exp([ends[:, 0].min(), ends[:, 1].max()])
+    of = f" at {len(known)} learning rates" if len(known) > 1 else ""
+    return over_seeds(differences).noted(f"losses {low:.2g} to {high:.2g}{of}")
+
+
+def _at(
+    first: pd.DataFrame, second: pd.DataFrame, *, seeds: list[float]
+) -> tuple[list[float], tuple[float, float]] | None:
+    """Return each seed's difference at one learning rate, and the mean range of log losses."""
+    curves = [_curves(one, seeds) for one in (first, second)]
     if min(min(map(len, own)) for own in curves) < 2:
-        return unidentified("a method has fewer than two cells that all seeds have")
+        return None
     pairs = list(zip(*curves, strict=True))
     ranges = [
         (max(x.iloc[0] for x in pair_x), min(x.iloc[-1] for x in pair_x))
         for pair_x in ([curve["x"] for curve in pair] for pair in pairs)
     ]
     if any(low >= high for low, high in ranges):
-        return unidentified("the training losses do not overlap")
-    found = over_seeds(
+        return None
+    differences = [
         _difference(one, other, low, high)
         for (one, other), (low, high) in zip(pairs, ranges, strict=True)
-    )
-    low, high = np.exp(np.mean(ranges, axis=0))
-    return found.noted(f"losses {low:.2g} to {high:.2g}")
+    ]
+    low, high = np.mean(ranges, axis=0)
+    return differences, (float(low), float(high))
 
 
 def _mean(runs: pd.DataFrame) -> pd.Series:

@@ -322,11 +322,16 @@ def test_committed_runs_of_another_experiment_belong_to_a_report_that_names_it(
         for i, row in enumerate(sweep(schedule="constant", sd=0.1))
     ]
     write_runs(tmp_path / "runs" / "fixed", own)
-    settings = replace(QUICK, also=("toy", "nobody"))
-    made = analyze("fixed", settings=settings, **toy)
+    settings = replace(QUICK, also=("toy", "nobody", "fixed"))
+    cell = {"lr": 0.0625, "wd": 0.25, "seed": 7}
+    plan = [cell | {"optim": optim} for optim in ("adamw", "adam")]
+    made = analyze(
+        "fixed", settings=settings, plan_of=lambda name: plan[: 2 * (name == "toy")], **toy
+    )
     assert "AdamW, cosine" in made.text
     assert "AdamW, constant" in made.text
     assert "Adam + L2" not in made.text  # an optimizer that fixed does not have
+    assert made.text.count("1 planned runs are missing") == 1
     folder = toy["results_dir"] / "fixed"
     assert set(pd.read_csv(folder / "runs.csv")["schedule"]) == {"constant"}
     readme = (folder / "README.md").read_text()

@@ -49,16 +49,15 @@ def test_every_panel_of_figure_1_finds_the_one_of_its_schedule():
     assert found[-1].statistics["ridge_slope"].value == pytest.approx(0.0055, abs=1e-4)
 
 
-def test_budgets_are_matched_by_rank_and_imagenet_stands_beside_none():
+def test_budgets_that_are_the_same_share_of_the_longest_match_and_imagenet_stands_beside_none():
     rows = [
         row
         for decay in ("raw", "normalized")
-        for epochs in (7.5, 30.0, 120.0)
+        for epochs in (15.0, 30.0, 60.0, 120.0)
         for row in budget(decay, epochs)
     ]
     found = counterpart.pairs(measured(rows), RESULTS, "figureS3")
     assert [(p.ours.panel.key["epochs"], p.theirs.key["epochs"]) for p in found] == [
-        (7.5, 25.0),
         (30.0, 100.0),
         (120.0, 400.0),
     ] * 2
@@ -66,10 +65,15 @@ def test_budgets_are_matched_by_rank_and_imagenet_stands_beside_none():
     assert all("ridge_slope" in pair.statistics for pair in found)
 
 
-def test_where_one_side_has_more_budgets_the_least_stand_beside_the_least():
+def test_a_budget_without_a_run_has_no_counterpart():
+    planned = [{"optim": "adamw", "epochs": 120.0, "lr": 0.25, "wd": 0.25, "seed": 0}]
     rows = [row for epochs in (7.5, 30.0) for row in budget("raw", epochs)]
-    found = counterpart.pairs(measured(rows), RESULTS, "figureS3")
-    assert [p.theirs.key["epochs"] for p in found] == [25.0, 100.0]
+    ours = panels(frame(rows), "test_error", planned)
+    theirs = [one.theirs for one in counterpart.pairs(measured(rows), RESULTS, "figureS3")]
+    assert [one.setting("epochs") for one in theirs] == [100.0, 400.0]
+    assert [one.done > 0 for one in ours] == [True, True, False]
+    found = counterpart.counterparts(ours, theirs)
+    assert [one and one.setting("epochs") for one in found] == [None, 100.0, None]
 
 
 def test_an_optimizer_or_schedule_that_the_figure_lacks_has_no_counterpart():

@@ -53,8 +53,27 @@ def test_cells_where_training_failed_are_left_out():
 def test_losses_that_do_not_overlap_identify_nothing_and_are_told():
     low, high = method([0.01, 0.02], bend), method([0.1, 0.2], bend)
     found = equal_loss.compare(low, high)
-    assert found.reason == "the training losses do not overlap"
+    assert found.reason == "the training losses overlap at no learning rate"
     assert np.isnan(found.value)
+
+
+def test_methods_are_compared_at_each_learning_rate_on_its_own():
+    losses = np.exp(np.linspace(-4, 0, 9))
+
+    def at_rates(shifts, offset):
+        return pd.concat(
+            method(losses, lambda x, by=by, lr=lr: 50 + x + offset * lr + by, lr=lr)
+            for lr, by in shifts.items()
+        )
+
+    # of two rates of one method the second is 4 points worse at equal loss
+    found = equal_loss.compare(at_rates({1.0: 0, 2.0: 0}, 4), at_rates({1.0: -1, 2.0: -2}, 4))
+    assert found.value == pytest.approx(-1.5)
+    assert found.note.endswith("losses 0.018 to 1 at 2 learning rates")
+    alone = equal_loss.compare(at_rates({1.0: 0, 2.0: 0}, 4), at_rates({2.0: -2, 4.0: 0}, 4))
+    assert alone.value == pytest.approx(-2)
+    apart = equal_loss.compare(at_rates({1.0: 0}, 0), at_rates({2.0: 0}, 0))
+    assert apart.reason == "the training losses overlap at no learning rate"
 
 
 def test_runs_without_a_training_loss_identify_nothing():

@@ -11,7 +11,7 @@ from matplotlib.patheffects import Normal, Stroke
 
 from experiments.record.schema import DIVERGED
 from experiments.report.data import coordinates
-from experiments.report.data.panels import ranked
+from experiments.report.data.panels import between, ranked
 from experiments.report.data.text import short
 from experiments.report.figures import style
 from experiments.report.statistics.decoupling import TIE
@@ -154,20 +154,23 @@ def layout(cells: pd.DataFrame, axis: str) -> np.ndarray:
     A box reaches half way to the neighbouring decays of the table and to the neighbouring learning
     rates that its own decay has, but no further than half of the table's widest step: where some
     rates have fewer decays than others, the cells above and below close the gap. A row whose
-    coordinate depends on lr is shifted as a whole, so other conventions shear the picture.
+    coordinate depends on lr is shifted as a whole, so other conventions shear the picture; there
+    nothing stands above a cell but the table's next learning rate.
     """
     x = coordinates.convert(cells, axis).astype(float).to_numpy()
     wd, lr = cells["wd"].to_numpy(float), cells["lr"].to_numpy(float)
     positive = wd > 0
     sign = -1.0 if axis == "timescale" else 1.0
     boxes = np.empty((len(cells), 4))
-    rate = np.log2(lr)[:, None]
+    rate = np.log2(lr)
+    boxes[:, 2:] = _edges(rate)
+    shift = np.log2(x[positive]) - sign * np.log2(wd[positive])
     reach = np.diff(np.unique(rate)).max(initial=0) / 2 or 0.5
-    for own in (wd == column for column in np.unique(wd)):
-        boxes[own, 2:] = np.clip(_edges(rate[own, 0]), rate[own] - reach, rate[own] + reach)
+    if not len(shift) or np.ptp(shift) < 1e-6:
+        for own in (wd == column for column in np.unique(wd)):
+            boxes[own, 2:] = _edges(rate[own], reach)
     if positive.any():
         native = np.log2(wd[positive])
-        shift = np.log2(x[positive]) - sign * native
         boxes[positive, :2] = np.sort(sign * _edges(native) + shift[:, None], axis=1)
     width = np.median(np.diff(boxes[positive, :2])) if positive.any() else 1.0
     if sign > 0:
@@ -186,14 +189,20 @@ def centres(cells: pd.DataFrame, axis: str) -> np.ndarray:
     return np.stack([x, np.log2(cells["lr"])], axis=1)
 
 
-def _edges(values: np.ndarray) -> np.ndarray:
-    """Lower and upper edge of each value, half way to its neighbours. Shape (n, 2)."""
+def _edges(values: np.ndarray, reach: float = np.inf) -> np.ndarray:
+    """Lower and upper edge of each value, half way to its neighbours, at most ``reach`` away.
+
+    Returns:
+        Shape (n, 2).
+    """
     unique, at = np.unique(np.round(values, 9), return_inverse=True)
     if len(unique) == 1:
-        return np.stack([values - 0.5, values + 0.5], axis=1)
+        reach = 0.5 if np.isinf(reach) else reach
+        return np.stack([values - reach, values + reach], axis=1)
     middle = (unique[1:] + unique[:-1]) / 2
     first, last = 2 * unique[0] - middle[0], 2 * unique[-1] - middle[-1]
-    return np.stack([np.r_[first, middle][at], np.r_[middle, last][at]], axis=1)
+    low, high = np.r_[first, middle][at], np.r_[middle, last][at]
+    return np.stack([np.maximum(low, values - reach), np.minimum(high, values + reach)], axis=1)
 
 
 def scale(
@@ -288,7 +297,7 @@ def _ticks(ax: Axes, boxes: np.ndarray, middle: np.ndarray, cells: pd.DataFrame,
         positions.append(middle[zero][0])
         labels.append(r"$\infty$" if axis == "timescale" else "0")
     ax.set_xticks(positions, labels)
-    rates = _thin(sorted(set(cells["lr"])), 6)
+    rates = _thin(sorted(set(cells["lr"][~between(cells)])), 6)
     ax.set_yticks(np.log2(rates), [short(rate) for rate in rates])
     ax.tick_params(length=2, pad=1.5, labelsize=style.FONT - 1)
     ax.set_xlim(boxes[:, 0].min(), boxes[:, 1].max())

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from experiments.report.data import names
+from experiments.report.data import coordinates, names
 from experiments.report.data.panels import panels
 from experiments.report.figures import heatmap, panel_axes, style
 from experiments.report.statistics.measure import measure
@@ -85,6 +85,26 @@ def test_cells_above_and_below_close_the_gap_where_a_rate_has_few_decays():
     _, cells = drawn([*rows, run(lr=1.0, wd=0.4), run(lr=32.0, wd=0.4)])
     boxes = panel_axes.layout(cells, "typed")[cells.wd == 0.4, 2:]
     assert boxes.tolist() == [[-1.5, 1.5], [3.5, 6.5]]  # half of the widest step of the table
+    _, cells = drawn([*rows, run(lr=4.0, wd=0.4)])
+    boxes = panel_axes.layout(cells, "typed")[cells.wd == 0.4, 2:]
+    assert boxes.tolist() == [[0.5, 3.5]]
+
+
+@pytest.mark.parametrize("axis", coordinates.AXES)
+def test_cells_never_overlap(axis):
+    rows = [run(lr=2.0**k, wd=2.0**-i) for k in (-5, -4, -3) for i in (3, 4, 5, 6)]
+    _, cells = drawn([*rows, run(lr=2.0**-4.5, wd=2.0**-4)], axis=axis)
+    boxes = panel_axes.layout(cells, axis)
+    for one in boxes:
+        other = boxes[~(boxes == one).all(1)]
+        apart = np.minimum(one[1::2], other[:, 1::2]) - np.maximum(one[::2], other[:, ::2])
+        assert (apart.min(1) < 1e-9).all()
+
+
+def test_ticks_stand_at_the_rates_of_the_grid():
+    rows = [run(lr=2.0**k, wd=wd) for k in (0, 1, 2) for wd in (0.1, 0.2, 0.4)]
+    ax, _ = drawn([*rows, run(lr=2.0**0.5, wd=0.2)])
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["1", "2", "4"]
 
 
 def test_diverged_partial_hidden_and_missing_cells_are_marked_and_have_no_colour():

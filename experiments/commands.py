@@ -113,9 +113,12 @@ def _why(options: Options, typed: Collection[str]) -> str:
 def _laws(options: Options, typed: Collection[str]) -> str:
     from experiments.report.pages.laws import write_laws
     from experiments.report.statistics.laws import LAWS
-    from experiments.sweep.grid import cost
+    from experiments.sweep.grid import cost, planned
 
-    return write_laws(Path(options["results_dir"]), {law.preset: cost(law.preset) for law in LAWS})
+    presets = [law.preset for law in LAWS]
+    costs = {name: cost(name) for name in presets}
+    counts = {name: len(planned(name) or []) for name in presets}
+    return write_laws(Path(options["results_dir"]), costs, counts)
 
 
 def _transfer(options: Options, typed: Collection[str]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from experiments.record import tables
 from experiments.report.data.panels import grouped
 from experiments.report.data.text import Table, aligned, csv, markdown, read_csv, short
 from experiments.report.figures import law as figures
@@ -158,12 +159,21 @@ def _factor(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
-def page(rows: pd.DataFrame, costs: Mapping[str, str]) -> str:
+def committed(results_dir: Path, planned: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """Return how many runs of each preset are committed, and how many it has."""
+    return {
+        name: (len(tables.read(tables.file(results_dir, name))), count)
+        for name, count in planned.items()
+    }
+
+
+def page(rows: pd.DataFrame, costs: Mapping[str, str], runs: Mapping[str, tuple[int, int]]) -> str:
     """Return docs/laws.md.
 
     Args:
         rows: The table of rulings, as read back.
         costs: What each preset costs, by its name.
+        runs: How many of its runs are committed, and how many it has, by its name.
     """
     found = read(rows)
     words = [
@@ -172,12 +182,14 @@ def page(rows: pd.DataFrame, costs: Mapping[str, str]) -> str:
         for key, value in values.items()
     ]
     missing = [
-        f"| {law.question} | {costs.get(law.preset, '-')} | "
+        f"| {law.question} | {done} of {count} | {costs.get(law.preset, '-')} | "
         f"`python train.py -m experiment={law.preset}` |"
         for law in LAWS
-        if is_missing(law, found[law.name])
+        for done, count in [runs[law.preset]]
+        if done < count
     ]
-    head = "Sweeps that are not run yet:\n\n| law | cost | command |\n| --- | --- | --- |\n"
+    head = "Sweeps that are not run, or not to the end:\n\n"
+    head += "| law | runs | cost | command |\n| --- | ---: | --- | --- |\n"
     return PAGE.format(
         laws="\n\n".join(section(law, found[law.name]) for law in LAWS),
         not_run=head + "\n".join(missing) if missing else "All sweeps of these laws are run.",
@@ -203,12 +215,13 @@ def overview(found: Mapping[str, Sequence[Ruling]]) -> list[Ruling]:
     return shown
 
 
-def write_laws(results_dir: Path, costs: Mapping[str, str]) -> str:
+def write_laws(results_dir: Path, costs: Mapping[str, str], planned: Mapping[str, int]) -> str:
     """Judge all laws; write results_dir/laws and docs/laws.md; return the rulings as text.
 
     Args:
         results_dir: With the committed tables.
         costs: What each preset costs, by its name.
+        planned: How many runs it has, by its name.
     """
     folder = results_dir / FOLDER
     contents: files.Contents = {}
@@ -223,7 +236,9 @@ def write_laws(results_dir: Path, costs: Mapping[str, str]) -> str:
     found = read(rows)
     contents[folder / "laws.csv"] = written
     contents |= files.pictures(folder / FOLDER, forest(overview(found), WORDS))
-    contents[results_dir.parent / "docs" / "laws.md"] = page(rows, costs)
+    contents[results_dir.parent / "docs" / "laws.md"] = page(
+        rows, costs, committed(results_dir, planned)
+    )
     short_head = ["what is said", "ours", "rows", "verdict"]
     lines = [[row[0], row[3], row[4], row[6]] for own in found.values() for row in map(_row, own)]
     missing = [law.preset for law in LAWS if is_missing(law, found[law.name])]

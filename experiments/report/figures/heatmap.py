@@ -314,5 +314,5 @@ def caption(measured: Sequence[Measured]) -> str:
     missing = int(sum((one.panel.cells["status"] == "missing").sum() for one in measured))
     text += f"; {missing} planned cells not run yet" if missing else ""
     if any((one.panel.cells["bound"] != "").any() for one in measured):
-        text += "; cells in the colour above the scale are known only as bounds"
+        text += "; of the digitised cells above the scale only a bound is known"
     return text + "."

@@ -22,16 +22,17 @@ from experiments.report.statistics.statistic import DECOUPLING, STATISTICS, TUNI
 SHAKY = ("lower bound", "edge", "samples")
 EXPLAINED = """\
 Slopes are d log2 wd* / d log2 lr: 0 is decoupled, -1 fully coupled. The cost of freezing is the
-mean rise of the metric, in {unit}, when wd stays at the best value of all while lr moves. {how} The
-share near the best counts cells within {near:g} {unit} of it; the one-pass regret is what tuning
-lr, then wd, once, leaves on the table; best of 10 draws is the lowest error to expect from ten
-random cells; the interaction share is the part of the variance in the basin that no f(lr) + g(wd)
-explains: these, and the top-10 correlation, are of the cells, with 95 % bootstrap intervals over
-seeds ({samples} samples, what a seed adds to all cells drawn jointly); with one seed the noise of a
-run comes from replicate cells at wd = 0 or from the experiment that `decoupling.csv` names, and
-without any there is no interval. `decoupling.csv` has every number with what it rests on; the
-formulas: `smooth.py`, `decoupling.py` and `tuning.py` of `experiments/report/statistics`; a
-glossary: `docs/measured.md`."""
+mean rise of the metric, in {unit}, when wd stays at the best value of all while lr moves. {how} A
+ridge, and that cost, are of the learning rates whose best cell lies within {tolerance:g} {unit} of
+the best of all; a table has the slopes for other choices. The share near the best counts cells
+within {near:g} {unit} of it; the one-pass regret is what tuning lr, then wd, once, leaves on the
+table; best of 10 draws is the lowest error to expect from ten random cells; the interaction share
+is the part of the variance in the basin that no f(lr) + g(wd) explains: these, and the top-10
+correlation, are of the cells, with 95 % bootstrap intervals over seeds ({samples} samples, what a
+seed adds to all cells drawn jointly); with one seed the noise of a run comes from replicate cells
+at wd = 0 or from the experiment that `decoupling.csv` names, and without any there is no interval.
+`decoupling.csv` has every number with what it rests on; the formulas: `smooth.py`, `decoupling.py`
+and `tuning.py` of `experiments/report/statistics`; a glossary: `docs/measured.md`."""
 #: By the estimator: how slopes and costs are found.
 HOW = {
     "gp": """\
@@ -62,7 +63,7 @@ the averaging time as a share of the run. `findings.csv` has every number; formu
 def numbers(figure: str, page: Sequence[Measured], *, is_grid: bool) -> Section:
     """Return the best cells of a figure's panels and, of a grid, their statistics."""
     title = figure.replace("figure", "Figure ") or "Numbers"
-    data = {"decoupling": statistics_frame(page), "tuning": tuning_frame(page)}
+    data = {"decoupling": statistics_frame(page, is_grid=is_grid), "tuning": tuning_frame(page)}
     if not is_grid:
         return Section(title, [best_cells(page)], data=data)
     tables = [best_cells(page), *(statistics_table(page, which) for which in (DECOUPLING, TUNING))]
@@ -78,7 +79,7 @@ def best_cells(measured: Sequence[Measured]) -> Table:
     """
     metric = measured[0].settings.metric
     form, bits = units.form(metric), ["in bits"] if units.is_loss(metric) else []
-    head = ["", f"best {metric.replace('_', ' ')}", *bits, "at lr", "wd", "in torch's units"]
+    head = ["", f"best {metric.replace('_', ' ')}", *bits, "at lr", "wd", "torch's weight_decay"]
     rows = [[*head, "run noise", "runs done", "missing", "diverged"]]
     for one in measured:
         best = best_cell(one.panel.cells, metric)
@@ -121,8 +122,13 @@ def statistics_table(measured: Sequence[Measured], which: str) -> Table:
 def choices(measured: Sequence[Measured]) -> Table:
     """Return the slope within several tolerances, or at several levels, as text under a head."""
     settings = measured[0].settings
-    what = "ridge slope within {:.3g} {}" if settings.level is None else "threshold slope at {:g} %"
-    heads = [what.format(value, units.difference(settings.metric)) for value in measured[0].choices]
+    what, unit = "threshold slope at {:g} %", units.difference(settings.metric)
+    if settings.level is None:
+        what = f"ridge slope, rows within {{:.3g}} {unit}"
+    heads = [
+        what.format(value).replace("within 1 points", "within 1 point")
+        for value in measured[0].choices
+    ]
     return [["", *heads]] + [
         [one.panel.name, *(found.text() for found in one.choices.values())] for one in measured
     ]
@@ -185,13 +191,20 @@ def explained(settings: Settings) -> Section:
     """Say what the numbers of a grid are, and where their formulas stand."""
     unit = units.difference(settings.metric)
     text = EXPLAINED.format(
-        unit=unit, near=settings.near, samples=settings.samples, how=HOW[settings.estimator]
+        unit=unit,
+        near=settings.near,
+        samples=settings.samples,
+        how=HOW[settings.estimator],
+        tolerance=settings.tolerance,
     )
     return Section("What the numbers are", explained=text)
 
 
-def statistics_frame(measured: Sequence[Measured]) -> pd.DataFrame:
-    """Return every statistic of every panel, and the run noise, one row each."""
+def statistics_frame(measured: Sequence[Measured], *, is_grid: bool) -> pd.DataFrame:
+    """Return every statistic of every panel, and the run noise, one row each.
+
+    Of runs that fill no grid there is no slope under other choices.
+    """
     rows = []
     for one in measured:
         key = _key(one)
@@ -203,6 +216,7 @@ def statistics_frame(measured: Sequence[Measured]) -> pd.DataFrame:
         rows += [
             key | {"statistic": f"{one.settings.slope}_{by}_{choice:g}"} | e.row()
             for choice, e in one.choices.items()
+            if is_grid
         ]
     columns = ["statistic", *COLUMNS]
     table = pd.DataFrame(rows).astype({"n": "Int64"})

@@ -46,15 +46,15 @@ A claim says in which range a number lies (last column). It is *reproduced* when
 lies in it, *not reproduced* when all of the interval lies outside, else *not resolved*, as is a
 number without an interval. Power is how often runs like ours, with intervals as wide as ours, would
 lead to the right verdict: the first number if the claim is true (the value that it names, else the
-paper's), the second if the opposite is. Where the first is below {enough:.0f} %, a verdict *not
-resolved* reads *the design cannot decide*. Slopes within ±{still:g} count as no movement: over four
-doublings that is one step of a grid with a factor of two. A gain within ±{gain:g} % counts as none:
-less than a quarter of the gain under a cosine in the paper. Best errors are those with decay:
-without it L2 and its decoupled twin are the same runs. That the normalized decay stays is not a
-claim of its own: its exponent is that of the raw decay less 1/2. Figure S2, what was the standard
-before, makes no claim ([figureS2_cpu](figureS2_cpu/README.md)); Figure S4, on ImageNet32x32, has no
-version that a CPU can pay. How often such intervals hold the truth is measured in
-[calibration](calibration/README.md).
+paper's, else ours), the second if the opposite is. Where the first is below {enough:.0f} %, a
+verdict *not resolved* reads *the design cannot decide*. Slopes within ±{still:g} count as no
+movement: over four doublings that is one step of a grid with a factor of two. A gain within
+±{gain:g} % counts as none: less than a quarter of the gain under a cosine in the paper. Best errors
+are those with decay: without it L2 and its decoupled twin are the same runs. That the normalized
+decay stays is not a claim of its own: its exponent is that of the raw decay less 1/2. Figure S2,
+what was the standard before, makes no claim ([figureS2_cpu](figureS2_cpu/README.md)); Figure S4, on
+ImageNet32x32, has no version that a CPU can pay. How often such intervals hold the truth is
+measured in [calibration](calibration/README.md).
 
 {notes}
 

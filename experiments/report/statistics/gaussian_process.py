@@ -34,7 +34,7 @@ class Process:
     Attributes:
         points: Log2 lr and log2 wd of the cells, less their means, shape (n, 2).
         values: Compressed errors there, shape (n,).
-        noise: Variances of these, shape (n,).
+        noise: Covariance of their noise, shape (n, n).
         theta: Log amplitude, log lengths along lr and wd, shear, log white noise.
     """
 
@@ -61,7 +61,7 @@ def fit(points: np.ndarray, values: np.ndarray, noise: np.ndarray) -> Process:
     Args:
         points: Log2 lr and log2 wd, less their means, shape (n, 2).
         values: Compressed errors, shape (n,).
-        noise: Their variances, shape (n,).
+        noise: Covariance of their noise, shape (n, n).
     """
     first = [PRIOR_MEAN * [1, 0, 0, 0, 1] + [0, size, size, shear, 0] for shear, size in STARTS]
     found = sorted((_descend(points, values, noise, start, FIRST) for start in first), key=_cost)
@@ -102,7 +102,8 @@ def _loss(
 
 
 def _covariance(theta: np.ndarray, points: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    return _kernel(theta, points, points) + np.diag(noise + math.exp(2 * theta[4]))
+    white = math.exp(2 * theta[4]) * np.eye(len(points))
+    return _kernel(theta, points, points) + noise + white
 
 
 def _kernel(theta: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -136,6 +136,7 @@ class Claim:
             truth is inside.
         source: Who says it, where that is not the paper.
         printed: The paper's number with its source, where its cells do not give it.
+        read: That number, if there is one.
         by_definition: Whether it follows from the algorithm's definition, so that it cannot fail.
     """
 
@@ -152,6 +153,7 @@ class Claim:
     by_definition: bool = False
     source: str = ""
     printed: str = ""
+    read: float | None = None
 
     @property
     def range(self) -> str:
@@ -227,7 +229,8 @@ def ruled(
             the interval, :func:`power_of`.
     """
     decides = chance or (lambda truth: power_of(found, claim.low, claim.high, truth))
-    values = [one.value for one in (theirs, found) if one and claim.low < one.value < claim.high]
-    true = claim.exact if claim.exact is not None else next(iter(values), math.nan)
+    values = [claim.exact, claim.read, *(one.value for one in (theirs, found) if one)]
+    inside = (x for x in values if x is not None and claim.low < x < claim.high)
+    true = next(inside, math.nan)
     false = claim.opposite if claim.opposite is not None else claim.mirrored(true)
     return Ruling(claim, found, task, theirs=theirs, power=decides(true), against=decides(false))

@@ -20,7 +20,7 @@ from experiments.report.statistics.statistic import statistics
 #: Percent: levels of the error at which the slope of the threshold is given besides the report's.
 LEVELS = (1.0, 5.0, 10.0, 20.0, 40.0)
 #: How many times the report's tolerance, for which the slope of the ridge is given besides.
-TOLERANCES = (0.5, 1.0, 1.5, 2.0)
+TOLERANCES = (0.5, 1.5, 2.0)
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,41 @@ def seed_effects(runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return common, left
 
 
+def row_effects(left: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, float, float]:
+    r"""Find what a seed adds to all cells of one learning rate: their runs start alike.
+
+    Two-way analysis of variance of what seeds add to cells. With :math:`k` cells a row, mean
+    squares :math:`M_r` between rows and :math:`M` within, the variance of the effects is
+    :math:`v = (M_r - M) / k` if positive, and each effect is the row's mean times
+    :math:`v / (v + M / k)`, the best linear prediction.
+
+    Args:
+        left: Deviations of runs, less what a seed adds to all cells, shape (cells, seeds).
+        row: The row of each cell, shape (cells,).
+
+    Returns:
+        The effects, by cell, shape (cells, seeds), their variance, and the degrees of freedom that
+        they take; zeros where two rows of two cells are not there.
+    """
+    effects = np.zeros(left.shape)
+    whole = ~np.isnan(left).any(1)
+    cells, seeds = int(whole.sum()), left.shape[1]
+    _, at, count = np.unique(row[whole], return_inverse=True, return_counts=True)
+    if seeds < 2 or len(count) < 2 or cells < len(count) + 2:
+        return effects, 0.0, 0.0
+    mean = np.stack([left[whole][at == i].mean(0) for i in range(len(count))])
+    between = (count[:, None] * mean**2).sum() / ((len(count) - 1) * (seeds - 1))
+    within = ((left[whole] - mean[at]) ** 2).sum() / ((cells - len(count)) * (seeds - 1))
+    size = (cells - (count**2).sum() / cells) / (len(count) - 1)
+    variance = max(float(between - within) / size, 0.0)
+    kept = np.zeros(len(count))
+    if variance:
+        kept = variance / (variance + within / count)
+        for i, known in enumerate(np.unique(row[whole])):
+            effects[row == known] = kept[i] * mean[i]
+    return effects, variance, float(kept.sum() * (seeds - 1))
+
+
 def replicate_noise(panels: Sequence[Panel], value: str) -> list[Noise | None]:
     r"""Estimate the noise of a run from wd = 0 cells that two panels share, one entry a panel.
 

@@ -10,7 +10,7 @@ import numpy as np
 from experiments.report.data.panels import Panel, between, seed_table
 from experiments.report.data.surface import Surface, surface
 from experiments.report.statistics import gaussian_process
-from experiments.report.statistics.noise import Noise, seed_effects
+from experiments.report.statistics.noise import Noise, row_effects, seed_effects
 from experiments.report.statistics.resample import of_cells
 from experiments.report.statistics.settings import Settings
 
@@ -51,11 +51,15 @@ def smooth(panel: Panel, settings: Settings, noise: Noise | None) -> Surface | N
     if usable.sum() < FEWEST or len(np.unique(row[usable])) < 2 or not np.isfinite(error).any():
         return None
     low = float(error[np.isfinite(error)].min())
-    value, variance = _compressed(panel, settings, noise, table, low)
+    value, variance, shared = _compressed(panel, settings, noise, table, low)
     wd = np.log2(panel.cells["wd"].to_numpy(float), where=decayed, out=np.zeros(len(decayed)))
     points = np.stack([table.log_lr[row], wd], 1)
     middle = points[usable].mean(0)
-    fitted = gaussian_process.fit(points[usable] - middle, value[usable], variance[usable])
+    fitted = gaussian_process.fit(
+        points[usable] - middle,
+        value[usable],
+        np.diag(variance[usable]) + shared[np.ix_(usable, usable)],
+    )
     sign = -1.0 if settings.axis == "timescale" else 1.0
     strength = sign * np.where(decayed, table.log_x[column], np.nan)  # of each cell
     grid = np.arange(np.nanmin(strength), np.nanmax(strength) + STEP / 2, STEP)
@@ -108,24 +112,35 @@ def _widen(low: np.ndarray, high: np.ndarray, between: np.ndarray) -> None:
 
 def _compressed(
     panel: Panel, settings: Settings, noise: Noise | None, table: Surface, low: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the compressed error of each cell and its variance, what a seed adds to all left out.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the compressed error of each cell, its own variance, and what cells share.
 
-    A cell's variance is shrunk to the pooled one, since three seeds may agree by chance. A cell of
-    which a seed diverged counts as the worst.
+    What a seed adds to all cells is left out; what it adds to the cells of a row is a covariance
+    between these, which moves no minimum. A cell's own variance is shrunk to the pooled one, since
+    three seeds may agree by chance. A cell of which a seed diverged counts as the worst.
+
+    Returns:
+        Shapes (cells,), (cells,) and (cells, cells).
     """
     row, column = table.at
     scale, error = settings.scale, table.error[0][row, column]
     runs = seed_table(panel, settings.metric)
     n = (~np.isnan(runs)).sum(1)
     value = _squeezed(np.where(np.isnan(error), np.inf, error), low, scale)
+    shared = np.zeros((len(n), len(n)))
     if (n > 1).any():
         near = error < low + NEAR * scale
-        common, _ = seed_effects(runs[near] if near.sum() >= FEWEST else runs)
-        seeds = _squeezed(runs - common, low, scale)
+        if near.sum() < FEWEST:
+            near = np.full(len(n), fill_value=True)
+        common, left = seed_effects(runs[near])
+        of_rows = np.zeros(runs.shape)
+        of_rows[near], spread, taken = row_effects(left, row[near])
+        steep = 1 / (scale + np.nan_to_num(error - low, posinf=np.inf)) / np.sqrt(np.maximum(n, 1))
+        shared = spread * np.where(row[:, None] == row, steep[:, None] * steep, 0)
+        seeds = _squeezed(runs - common - of_rows, low, scale)
         value[n > 0] = np.nanmean(seeds[n > 0], 1)
         left = seeds - value[:, None]
-        freedom = max((n[n > 1] - 1).sum() - (runs.shape[1] - 1), 1)
+        freedom = max((n[n > 1] - 1).sum() - (runs.shape[1] - 1) - taken, 1)
         pooled = np.nansum(left[n > 1] ** 2) / freedom
         own = np.nansum(left**2, 1)
         variance = (POOLED * pooled + own) / (POOLED + np.maximum(n - 1, 0))
@@ -135,7 +150,7 @@ def _compressed(
     variance = variance / np.maximum(n, 1)
     variance = np.where(table.bound[row, column], variance + LOOSE**2, variance)
     value = np.where(np.isinf(error), value[np.isfinite(error)].max(), value)
-    return value, variance
+    return value, variance, shared
 
 
 def _squeezed(error: np.ndarray, low: float, scale: float) -> np.ndarray:

@@ -70,7 +70,7 @@ def test_the_decay_of_the_best_cell_stands_in_torchs_units_too():
     rows += [run(lr=0.1, wd=0.02, optim="adam", convention="l2", id="adam")]
     measured = measure(panels(frame(rows), "test_error"), QUICK)
     head, *found = sections.best_cells(measured)
-    at = head.index("in torch's units")
+    at = head.index("torch's weight_decay")
     assert [(row[0], row[at - 1], row[at]) for row in found] == [
         ("Adam + L2", "0.02", "0.02"), ("AdamW", "0.02", "0.2"),
     ]  # fmt: skip

@@ -87,3 +87,16 @@ def test_an_effect_is_said_by_the_sign_of_its_interval():
 )
 def test_a_range_is_said_in_words(low, high, text):
     assert judge.Claim("it stays", "slope", "adamw", "ridge_slope", low, high).range == text
+
+
+def test_power_supposes_the_papers_number_where_one_was_read_off_a_figure():
+    found = Estimate(-2.5, -5.0, 0.5, 36)
+    read = judge.ruled(
+        judge.Claim("better", "points", "both", "best_difference", high=0.0, read=-0.4), found
+    )
+    assert read.power == judge.power_of(found, -np.inf, 0.0, -0.4) < 0.1
+    assert read.against == judge.power_of(found, -np.inf, 0.0, 0.4)
+    without = judge.ruled(
+        judge.Claim("better", "points", "both", "best_difference", high=0.0), found
+    )
+    assert without.power == judge.power_of(found, -np.inf, 0.0, -2.5)

@@ -99,6 +99,50 @@ def test_a_report_of_the_same_runs_has_the_same_numbers_and_argmin_has_others():
     assert found[0] != found[2]
 
 
+def test_what_a_seed_adds_to_all_runs_of_a_learning_rate_moves_no_minimum():
+    draw = np.random.default_rng(1).standard_normal
+    plain = sweep(valley(-1.0), LRS[2:7], WDS[2:11], sd=0.05)
+    added = {(row["lr"], row["seed"]): 1.5 * draw() for row in plain}
+    moved = [
+        row | {"test_error": row["test_error"] + added[row["lr"], row["seed"]]} for row in plain
+    ]
+    widths = []
+    for rows in (plain, moved):
+        (panel,) = panels(frame(rows), "test_error")
+        slope = measure_one(panel, Noise(1.0, "a guess"), Settings(samples=400)).slope
+        assert slope.low < -1 < slope.high
+        widths.append(slope.high - slope.low)
+    assert widths[1] < 1.5 * widths[0]
+
+
+def test_a_rate_between_those_of_the_grid_has_its_range_and_no_part_in_what_cells_say():
+    def ridge(lr, wd):  # in log2; between the grid's rates the best decay is elsewhere
+        return 10 + 0.02 * (lr + 4) ** 2 + 0.2 * abs(wd + 6 - 2 * (lr == -3.5)) ** 1.5
+
+    rows = sweep(ridge, LRS[3:7], WDS[2:11], sd=0.01)
+    rows += sweep(ridge, [2.0**-3.5], 2.0 ** np.arange(-7, -4), sd=0.01)
+    (panel,) = panels(frame(rows), "test_error")
+    assert set(panel.grid.cells["lr"]) == set(LRS[3:7])
+    found = measure_one(panel, Noise(0.01, "a guess"), Settings(samples=100))
+    between = list(found.surface.lr).index(2.0**-3.5)
+    there = ~np.isnan(found.surface.error[0])
+    assert (there[between] == there[between - 1]).all()
+    assert found.slope.basis == "5 of 5 rows x 3 seeds"
+    assert found.estimates["near_share"].basis.startswith("36 cells")
+
+
+def test_cells_that_were_not_run_are_not_what_a_number_rests_on():
+    rows = sweep(valley(0.0), LRS[2:7], WDS[2:9], seeds=[0, 1])
+    plan = [
+        {"optim": "adamw", "lr": lr, "wd": float(wd), "seed": seed}
+        for lr in (*map(float, LRS[2:7]), 4.0) for wd in WDS[2:9] for seed in (0, 1)
+    ]  # fmt: skip
+    (panel,) = panels(frame(rows), "test_error", plan)
+    found = measure_one(panel, Noise(0.1, "a guess"), Settings(samples=50))
+    assert found.estimates["near_share"].basis == "35 cells x 2 seeds"
+    assert found.slope.basis == "5 of 5 rows x 2 seeds"
+
+
 def test_the_slope_is_also_given_for_other_tolerances_or_levels():
     def bent(lr, wd):  # in log2; the ridge turns where the error is 2.25 points above the best
         off = lr + 6
@@ -106,8 +150,8 @@ def test_the_slope_is_also_given_for_other_tolerances_or_levels():
 
     (panel,) = panels(frame(sweep(bent, LRS, WDS, seeds=[0], sd=0)), "test_error")
     found = measure_one(panel, None, Settings(estimator="argmin"))
-    assert list(found.choices) == [1.0, 2.0, 3.0, 4.0]
-    assert found.choices[2.0].value == found.slope.value == 0
+    assert list(found.choices) == [1.0, 3.0, 4.0]
+    assert found.choices[3.0].value == found.slope.value == 0
     assert found.choices[4.0].value > 0.1
     by_level = measure_one(panel, None, Settings(estimator="argmin", level=12.0))
     assert list(by_level.choices) == [1.0, 5.0, 10.0, 20.0, 40.0]

@@ -53,8 +53,8 @@ class Panel:
     @property
     def grid(self) -> "Panel":
         """The panel without rates between those of the grid: there cells are chosen evenly."""
-        there = ~self.runs["lr"].isin(self.cells["lr"][between(self.cells)])
-        return replace(self, runs=self.runs[there], cells=self.cells[~between(self.cells)])
+        cells = self.cells[~between(self.cells)]
+        return replace(self, runs=self.runs[self.runs["lr"].isin(cells["lr"])], cells=cells)
 
     @property
     def done(self) -> int:

@@ -54,17 +54,9 @@ def forest(found: Sequence[Ruling], words: Mapping[str, str], theirs: str = "the
             for verdict, colour in OURS.items()
         ),
         Line2D([], [], color=UNSURE, marker="o", ms=4, lw=1.5, label="ours: not resolved"),
-        Line2D(
-            [],
-            [],
-            color=UNSURE,
-            marker="o",
-            mfc="white",
-            ms=4,
-            lw=1.5,
-            label="ours: the design cannot decide",
-        ),
-    ]
+        Line2D([], [], color=UNSURE, marker="o", mfc="white", ms=4, lw=1.5,
+               label="ours: the design cannot decide"),
+    ]  # fmt: skip
     drawn.legend(
         handles=handles, loc="outside lower center", ncols=3, frameon=False,
         fontsize=style.FONT, title_fontsize=style.FONT, columnspacing=1.2,

@@ -107,8 +107,7 @@ def measure_one(
     formula, values = _choices(settings)
     choices = {
         value: _finished(formula(between, value), [whole], between.posterior)
-        for value in values
-        if not only
+        for value in (() if only else values)
     }
     best = [
         from_draws(column).with_interval(0, (0.0, np.inf))

@@ -357,7 +357,8 @@ def test_loading_onto_another_device_and_back(optimizer_class, options):
     params, optimizer = stepped(optimizer_class, **options)
     moved = [p.detach().cuda().requires_grad_() for p in params]
     reader = optimizer_class(moved, lr=0.1, **options)
-    reader.load_state_dict(optimizer.state_dict())
+    # torch does not copy an age that stays on the CPU: without a copy the two would share it
+    reader.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     advance(optimizer, range(3, 6))
     advance(reader, range(3, 6))
     for here, there in zip(params, moved, strict=True):

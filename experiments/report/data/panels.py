@@ -285,4 +285,5 @@ def _only(column: pd.Series) -> Any:
 def _exact(value: Any) -> str:
     if pd.isna(value):
         return ""
-    return f"{value:.10g}" if isinstance(value, (int, float)) else str(value)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return f"{value:.10g}" if number else str(value)

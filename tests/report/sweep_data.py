@@ -13,7 +13,6 @@ from tests.report.report_data import frame, run
 
 LOSS_RATES, LOSS_DECAYS = (0.001, 0.002, 0.004), (0.0, 1e-4, 2e-4, 4e-4, 8e-4)
 SPARING = {"none": 0.0, "norm_and_bias": -0.1, "embeddings_too": 0.0}
-WIDTH_RATES = 2.0 ** np.arange(-11, -4, 0.5)
 STEP_RATES = tuple(2.0 ** np.arange(-10, -5))
 STEP_DECAYS = (0.0, *(2.0 ** np.arange(-12, -3)))
 EVALUATED = (50, 100, 200, 400, 800, 1000)
@@ -63,20 +62,6 @@ def sparing(task="shakespeare", sd=0.01, seeds=range(4), effect=SPARING):
         for wd in (0.01, 0.04)
         for seed in seeds
         for spared, change in effect.items()
-    ]  # fmt: skip
-
-
-def widths(optim="adamw", centres=((64, -8.0), (128, -8.0)), sd=0.002, seeds=(0, 1, 2), bend=0.02):
-    """Runs whose loss is a parabola in log2 lr around a centre for each width."""
-    generator = np.random.default_rng(0)
-    convention = {"adamw": "decoupled", "torch_adamw": "lr_coupled"}[optim]
-    return [
-        run(optim=optim, convention=convention, lr=lr, wd=0.1, seed=seed, steps=100,
-            id=f"{optim}{width}{lr}{seed}", **{"model.width": float(width)},
-            test_loss=2 + bend * (np.log2(lr) - centre) ** 2 + sd * generator.standard_normal())
-        for width, centre in centres
-        for lr in WIDTH_RATES
-        for seed in seeds
     ]  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """How the best decay moves with the budget, wd* ~ steps^-p, or with another quantity."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -9,6 +9,9 @@ from experiments.report.data.surface import Surface
 from experiments.report.statistics import decoupling
 from experiments.report.statistics.estimate import Estimate, from_draws, unidentified
 from experiments.report.statistics.measure import Measured, contrast
+
+#: Learning rates on each side of the best that a parabola is fitted to.
+SIDE = 2
 
 
 def best_decay(s: Surface, tolerance: float = 2.0) -> Estimate:
@@ -28,7 +31,31 @@ def best_decay(s: Surface, tolerance: float = 2.0) -> Estimate:
         )
 
 
-def exponent(family: Sequence[Measured], quantity: str = "steps", sign: float = -1.0) -> Estimate:
+def best_rate(s: Surface) -> Estimate:
+    """Log2 of the best learning rate, each at its own best decay.
+
+    It is the vertex of the parabola in log2 lr through the lowest error and up to two on each side,
+    by least squares; not identified at the edge of the grid.
+    """
+    errors, x = s.known.min(2), s.log_lr
+    found = np.full(len(errors), np.nan)
+    for i, line in enumerate(errors):
+        at = int(line.argmin())
+        near = slice(max(0, at - SIDE), at + SIDE + 1)
+        near_x, near_y = x[near], line[near]
+        if 0 < at < len(line) - 1 and np.isfinite(near_y).all():
+            bend, tilt, _ = np.polyfit(near_x - x[at], near_y, 2)
+            vertex = x[at] - tilt / (2 * bend) if bend > 0 else np.nan
+            found[i] = vertex if near_x[0] <= vertex <= near_x[-1] else np.nan
+    return from_draws(found, "the best lr is at the edge of the grid, or the fit has none")
+
+
+def exponent(
+    family: Sequence[Measured],
+    quantity: str = "steps",
+    sign: float = -1.0,
+    best: Callable[[Surface], Estimate] | None = None,
+) -> Estimate:
     r"""Fit :math:`\log_2 wd^* = c - p \log_2 \text{steps}` by least squares over budgets.
 
     p is 1/2 if a normalized decay is the same at all budgets (the paper's Appendix B.1), 1 if the
@@ -39,11 +66,13 @@ def exponent(family: Sequence[Measured], quantity: str = "steps", sign: float = 
         family: One optimizer under one decay at several budgets, or values of the quantity.
         quantity: Column of the runs table that takes the place of the steps.
         sign: 1 for p of wd* ~ quantity^p.
+        best: What moves, as its log2; by default the best decay, or else :func:`best_rate`.
     """
-    best = partial(best_decay, tolerance=family[0].settings.tolerance)
+    name = "lr" if best is best_rate else "wd"
+    best = best or partial(best_decay, tolerance=family[0].settings.tolerance)
     inside = [one for one in family if not contrast([one], best).reason]
     what = "budgets" if quantity == "steps" else "panels"
-    note = f"{len(inside)} of {len(family)} {what} have a best wd inside the grid"
+    note = f"{len(inside)} of {len(family)} {what} have a best {name} inside the grid"
     at = [float(one.panel.setting(quantity)) for one in inside]
     if len(set(at)) < 2:
         return unidentified(f"{note}; two needed")
@@ -51,7 +80,7 @@ def exponent(family: Sequence[Measured], quantity: str = "steps", sign: float = 
 
 
 def _power(at: Sequence[float], best: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the slope of log2 of the best decay, shapes (1 + S,), on log2 of the quantity."""
+    """Return the slope of log2 of what is best, shapes (1 + S,), on log2 of the quantity."""
     dx = np.log2(at)
     dx -= dx.mean()
     return np.asarray(np.stack(best).T @ dx / (dx @ dx))

@@ -20,7 +20,7 @@ from experiments.report.data.frames import frame
 from experiments.report.data.panels import Panel, best_cell, grouped, panels
 from experiments.report.data.text import formatted, read_csv
 from experiments.report.statistics import delay
-from experiments.report.statistics.budget import best_decay, exponent
+from experiments.report.statistics.budget import best_decay, best_rate, exponent
 from experiments.report.statistics.compare import best_error
 from experiments.report.statistics.estimate import Estimate, from_row, over_seeds
 from experiments.report.statistics.judge import Claim, Ruling, power, ruled
@@ -37,6 +37,7 @@ QUANTITIES = {
     "model.width": ("width", "width"),
 }
 EXPONENT, ANGLE = "exponent q of λ* ~ quantity^q", "angle, measured over predicted"
+RATE_EXPONENT = "exponent q of lr* ~ width^q"
 #: Of a look at the last tenth of a cosine over one just after its middle.
 GROWTH = "log2 of the gradient's norm, at the end over the middle of the run"
 #: Layers of the networks here that have a norm behind them: its output ignores their length.
@@ -237,15 +238,13 @@ def _paired(claim: Claim, values: Sequence[float], label: str) -> Ruling:
 
 
 def by_width(results_dir: Path, law: Law, found: Sequence[Family]) -> list[Ruling]:
-    """Judge the exponent of lambda*, and by ``lr_sensitivity`` where the best rate goes."""
-    judged = by_exponent(results_dir, replace(law, claims=law.claims[:-1]), found)
-    file = results_dir / "lr_sensitivity" / "sensitivity.csv"
-    if not file.exists():
-        return judged
-    table = read_csv(file)
-    own = table[(table["statistic"] == "shift") & (table["optim"] == "adamw")]
-    for row in own.to_dict("records"):
-        judged.append(ruled(law.claims[-1], from_row(row), f"lr_sensitivity, {row['width']}"))
+    """Judge the exponents of lambda* and of the best learning rate, a ruling a family and claim."""
+    of_rate = [claim for claim in law.claims if claim.statistic == "rate_exponent"]
+    others = [claim for claim in law.claims if claim not in of_rate]
+    judged = by_exponent(results_dir, replace(law, claims=others), found)
+    for family in found:
+        number = exponent(family.panels, law.quantity, 1.0, best_rate)
+        judged += [ruled(claim, number, family.label) for claim in of_rate]
     return judged
 
 
@@ -407,9 +406,11 @@ LAWS = (
         "How do the best λ and the best learning rate move with the width of a transformer?",
         [
             *_exponents("model.width"),
-            Claim("at one λ the best lr stays as the width doubles", "doublings of the best lr",
-                  "adamw", "shift", -0.5, 0.5, exact=0.0, opposite=-1.0,
-                  source="Wortsman et al., arXiv 2309.14322"),
+            Claim("lr* ~ width^0: the best learning rate stays", RATE_EXPONENT, "adamw",
+                  "rate_exponent", -STILL, STILL, exact=0.0, opposite=-1.0,
+                  source="Wortsman et al., arXiv 2309.14322, of decay in the paper's units"),
+            Claim("lr* ~ width^-1", RATE_EXPONENT, "adamw", "rate_exponent", -1 - STILL, STILL - 1,
+                  exact=-1.0, opposite=0.0, source="Yang et al., arXiv 2203.03466"),
         ],
         by_width, "model.width",
         "If you double the width and halve the learning rate",

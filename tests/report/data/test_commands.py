@@ -30,7 +30,7 @@ def identities(command):
     return sorted(identity(cell.job, None) for cell in cells)
 
 
-@pytest.mark.parametrize("name", ["figure4_cpu", "lr_sensitivity", "loss_scale", "modular"])
+@pytest.mark.parametrize("name", ["figure4_cpu", "lm", "loss_scale", "modular"])
 def test_a_command_runs_what_the_committed_rows_of_its_cell_are(name):
     for panel in committed(name)[::3]:
         words = commands.settings(panel, grid.shortest)

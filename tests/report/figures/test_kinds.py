@@ -60,7 +60,7 @@ def test_without_its_file_the_kind_is_unknown():
 def test_every_module_of_a_kind_is_found():
     assert set(kinds.kinds()) == {
         "ablation", "accuracy", "collapse", "curves", "delay", "final", "heatmap", "law", "losses",
-        "scatter", "sensitivity", "steps",
+        "scatter", "steps",
     }  # fmt: skip
 
 

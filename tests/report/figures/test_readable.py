@@ -71,7 +71,6 @@ PAGES = {
     "law": lambda: page(sweep_data.sizes()),
     "losses": lambda: page(sweep_data.losses() + sweep_data.losses(optim="adam"),
                            metric="test_loss"),
-    "sensitivity": lambda: page(sweep_data.widths(bend=0.3), metric="test_loss"),
     "steps": grokking,
 }  # fmt: skip
 
@@ -208,7 +207,7 @@ def test_a_line_that_leaves_the_frame_is_marked_there(name):
                         assert line.get_color() in found
 
 
-@pytest.mark.parametrize("name", ["final", "curves", "sensitivity"])
+@pytest.mark.parametrize("name", ["final", "curves"])
 def test_the_examples_have_lines_that_leave_the_frame(name):
     gids = {line.get_gid() for one in figures(name) for ax in one.axes for line in ax.lines}
     assert marks.BEYOND in gids

@@ -364,11 +364,6 @@ def test_every_kind_of_picture_is_drawn_or_left_out_from_the_first_run_on(tmp_pa
     assert (tmp_path / "results" / "toy" / "README.md").exists()
 
 
-def test_sensitivity_says_which_runs_it_is_for(toy, no_pictures):
-    with pytest.raises(UserError, match="figures=sensitivity is for runs of one wd .* of wd"):
-        analyze("toy", settings=Settings(samples=0, figures=("sensitivity",)), **toy)
-
-
 def test_pictures_of_other_kinds_need_no_statistics_of_a_grid(toy):
     settings = Settings(samples=0, figures=("final", "scatter"))
     made = analyze("toy", settings=settings, **toy)

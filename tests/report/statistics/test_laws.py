@@ -61,6 +61,24 @@ def test_rows_exclude_the_rule_that_they_do_not_follow(tmp_path, power, verdicts
     assert min(x for one in found for x in (one.power, one.against)) > 0.8
 
 
+@pytest.mark.parametrize(("power", "verdicts"), [(0, [HOLDS, FAILS]), (-1, [FAILS, HOLDS])])
+def test_of_the_width_it_is_also_judged_where_the_best_rate_goes(tmp_path, power, verdicts):
+    draw = np.random.default_rng(0).standard_normal
+    rows = [
+        run(lr=2.0**k, wd=wd, seed=seed, id=f"{width}-{k}-{wd}-{seed}", **{"model.width": width},
+            test_error=40 + 1.5 * (k + 7 - power * np.log2(width / 128)) ** 2
+            + (np.log2(wd) + 7) ** 2 + 0.1 * draw())
+        for width in (64.0, 128.0, 256.0)
+        for k in range(-10, -3)
+        for wd in DECAYS
+        for seed in range(2)
+    ]  # fmt: skip
+    write(tmp_path, "law_width", rows)
+    found = [one for one in judged(LAWS["width"], tmp_path) if "lr*" in one.claim.text]
+    assert [one.verdict for one in found] == verdicts
+    assert found[0].found.low < power < found[0].found.high
+
+
 def test_panels_that_differ_in_more_than_the_quantity_are_judged_apart(tmp_path):
     texts = [
         one | {"task": "shakespeare", "test_loss": one["test_error"] / 100, "id": f"t{one['id']}"}
@@ -182,7 +200,7 @@ def test_rules_on_one_quantity_are_each_others_opposites():
         averaging, normalized = law.claims
         assert (averaging.exact, averaging.opposite) == (normalized.opposite, normalized.exact)
         assert not averaging.low < normalized.exact < averaging.high
-    assert [one.exact for one in LAWS["width"].claims] == [0.0, -0.5, -1.0, 0.0]
+    assert [one.exact for one in LAWS["width"].claims] == [0.0, -0.5, -1.0, 0.0, -1.0]
 
 
 def test_the_power_supposes_what_is_claimed():

@@ -100,6 +100,9 @@ def setting(name: str, value: Any, run: pd.Series | None = None) -> str:
         return f"{value} epoch{'s' * (value != '1')}"
     if name == "figure":
         return str(value).replace("figure", "Figure ")
+    text = run is not None and str(run["task"]).startswith(("shakespeare", "text"))
+    if name == "train_size" and text and pd.notna(run.get("task.train_size")):
+        return f"{float(run['task.train_size']):,.0f} characters"
     words = {"optim.eps": "epsilon"}.get(name, name.rpartition(".")[2].replace("_", " "))
     return f"{words} {value}"
 

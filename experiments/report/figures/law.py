@@ -13,7 +13,15 @@ from experiments.report.data.text import short
 from experiments.report.data.units import unit
 from experiments.report.figures import marks, panel_axes, style
 from experiments.report.figures.kinds import Page, Part, Picture, kind
-from experiments.report.statistics.laws import LAWS, QUANTITIES, Family, Law, split
+from experiments.report.statistics.laws import (
+    LAWS,
+    QUANTITIES,
+    Family,
+    Law,
+    predicted,
+    rule_of,
+    split,
+)
 
 #: Dashes of the predictions, one a rule.
 DASHES = ((0, (1, 1.5)), (0, (5, 2)), (0, (4, 1.5, 1, 1.5)))
@@ -97,12 +105,10 @@ def draw(law: Law, family: Family, *, ax: Axes) -> Axes:
             for v in ([at for at, _ in known], [one.value for _, one in known])
         )
         ends = np.array([x.min(), x.max()])
-        for claim, dash in zip(
-            [one for one in law.claims if one.exact is not None], DASHES, strict=False
-        ):
-            if claim.statistic != "exponent" or claim.exact is None:
+        for claim, dash in zip(predicted(law, family), DASHES, strict=False):
+            if claim.exact is None:
                 continue
-            label = f"{claim.text} ({claim.source.split(',')[0]})"
+            label = f"q = {claim.exact:.2g}: {rule_of(claim)} ({claim.source.split(',')[0]})"
             ax.plot(ends, height * (ends / middle) ** claim.exact, color=style.colour("sgd"),
                     ls=dash, lw=1.3, label=label, gid="predicted")  # fmt: skip
         own = family.exponent

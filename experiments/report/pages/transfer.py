@@ -34,7 +34,10 @@ def said(rows: pd.DataFrame, known: Mapping[str, Any], new: Mapping[str, Any]) -
     rate, moved, remarks = transfer(known, new, measured(read(rows)))
     head = ["rule", "λ: the paper, optimi, composer", f"w at lr {short(rate)}: torch, optax, timm"]
     table = [
-        [one.by, _text(one.decay), _text(one.decay.mapped(lambda x: x / rate))] for one in moved
+        [one.by, _text(one.decay), _text(one.decay.mapped(lambda x: x / rate))]
+        if one.decay.value < 1
+        else [one.by, "-", "-"]
+        for one in moved
     ]
     large = [one.by for one in moved if one.decay.value >= 1]
     remarks += [f"λ must be below 1, so {by!r} has no answer" for by in large]

@@ -10,7 +10,7 @@ from experiments.report.statistics import decoupling
 from experiments.report.statistics.estimate import Estimate, from_draws, unidentified
 from experiments.report.statistics.measure import Measured, contrast
 
-#: Learning rates on each side of the best that a parabola is fitted to.
+#: Points on each side of the lowest that a parabola is fitted to.
 SIDE = 2
 
 
@@ -32,22 +32,25 @@ def best_decay(s: Surface, tolerance: float = 2.0) -> Estimate:
 
 
 def best_rate(s: Surface) -> Estimate:
-    """Log2 of the best learning rate, each at its own best decay.
-
-    It is the vertex of the parabola in log2 lr through the lowest error and up to two on each side,
-    by least squares; not identified at the edge of the grid.
-    """
-    errors, x = s.known.min(2), s.log_lr
-    found = np.full(len(errors), np.nan)
-    for i, line in enumerate(errors):
-        at = int(line.argmin())
-        near = slice(max(0, at - SIDE), at + SIDE + 1)
-        near_x, near_y = x[near], line[near]
-        if 0 < at < len(line) - 1 and np.isfinite(near_y).all():
-            bend, tilt, _ = np.polyfit(near_x - x[at], near_y, 2)
-            vertex = x[at] - tilt / (2 * bend) if bend > 0 else np.nan
-            found[i] = vertex if near_x[0] <= vertex <= near_x[-1] else np.nan
+    """Log2 of the best learning rate, each at its own best decay; see :func:`vertex`."""
+    found = np.array([vertex(s.log_lr, line) for line in s.known.min(2)])
     return from_draws(found, "the best lr is at the edge of the grid, or the fit has none")
+
+
+def vertex(x: np.ndarray, errors: np.ndarray) -> float:
+    """Return where the parabola is lowest through the lowest error and up to two on each side.
+
+    Least squares over x and errors, each of shape (N,); NaN at an end, beside an error that is not
+    known, and where there is none between them.
+    """
+    at = int(errors.argmin())
+    near = slice(max(0, at - SIDE), at + SIDE + 1)
+    near_x, near_y = x[near], errors[near]
+    if not 0 < at < len(x) - 1 or not np.isfinite(near_y).all():
+        return np.nan
+    bend, tilt, _ = np.polyfit(near_x - x[at], near_y, 2)
+    lowest = float(x[at] - tilt / (2 * bend)) if bend > 0 else np.nan
+    return lowest if near_x[0] <= lowest <= near_x[-1] else np.nan
 
 
 def exponent(

@@ -27,6 +27,7 @@ def test_a_sweep_that_is_not_run_to_the_end_is_listed_with_its_command():
     rows = read_csv(ROOT / "results" / "laws" / "laws.csv")
     assert "All sweeps of these laws are run." in laws.page(rows, COSTS, DONE)
     text = laws.page(rows, COSTS, DONE | {"law_width": (7, 336)})
+    assert "*So far: the sweep is not finished, 7 of 336 runs.*" in text
     line = next(line for line in text.splitlines() if "| 7 of 336 |" in line)
     assert "`python train.py -m experiment=law_width`" in line
 
@@ -47,10 +48,11 @@ def rows(name, value, low, high, rows="law_data"):
 def test_the_page_says_which_rule_is_excluded_and_what_a_person_does():
     page = laws.page(rows("data", -0.9, -1.1, -0.8), COSTS, DONE)
     assert "agrees: “averaging time in epochs stays”; excluded: “normalized decay stays”" in page
-    said = "multiply λ by 0.5 by “averaging time in epochs stays”, 0.71 by “normalized decay stays”"
     assert (
-        f"**If you double the data at the same number of epochs, {said}; 0.54 [0.47, 0.57]" in page
-    )
+        "- **If you double the data at the same number of epochs, multiply λ by:**\n"
+        "  - 0.5, if “averaging time in epochs stays”\n  - 0.71, if “normalized decay stays”\n"
+        "  - 0.54 [0.47, 0.57]: law_data\n"
+    ) in page
 
 
 def test_the_calculator_prints_every_convention():
@@ -59,7 +61,7 @@ def test_the_calculator_prints_every_convention():
     lines = text.splitlines()
     assert lines[0].split("  ")[-1] == "w at lr 1e-3: torch, optax, timm"
     assert lines[1].split() == ["averaging", "time", "in", "epochs", "stays", "1.25e-4", "0.125"]
-    assert "our rows  " in text
+    assert "law_data  " in text
     assert "1.25e-4 [1.17e-4, 1.34e-4]" in text
 
 

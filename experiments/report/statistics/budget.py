@@ -1,6 +1,7 @@
 """How the best decay moves with the budget, wd* ~ steps^-p, or with another quantity."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -10,6 +11,8 @@ from experiments.report.statistics import decoupling
 from experiments.report.statistics.estimate import Estimate, from_draws, unidentified
 from experiments.report.statistics.measure import Measured, contrast
 
+#: What is noted of an exponent that is not the same over the whole range.
+BEND = "the points bend"
 #: Points on each side of the lowest that a parabola is fitted to.
 SIDE = 2
 
@@ -65,6 +68,10 @@ def exponent(
     averaging time is the same share of all budgets, 0 if wd* stays. Not identified when fewer than
     two budgets have a best decay inside their grid.
 
+    If the points bend (of three budgets or more, the exponents of the lower and the upper half
+    differ by more than chance makes them), no one exponent is right, and the interval covers those
+    of both halves.
+
     Args:
         family: One optimizer under one decay at several budgets, or values of the quantity.
         quantity: Column of the runs table that takes the place of the steps.
@@ -74,12 +81,38 @@ def exponent(
     name = "lr" if best is best_rate else "wd"
     best = best or partial(best_decay, tolerance=family[0].settings.tolerance)
     inside = [one for one in family if not contrast([one], best).reason]
+    inside.sort(key=lambda one: float(one.panel.setting(quantity)))
     what = "budgets" if quantity == "steps" else "panels"
     note = f"{len(inside)} of {len(family)} {what} have a best {name} inside the grid"
-    at = [float(one.panel.setting(quantity)) for one in inside]
-    if len(set(at)) < 2:
+    if len({one.panel.setting(quantity) for one in inside}) < 2:
         return unidentified(f"{note}; two needed")
-    return contrast(inside, best, lambda *found: sign * _power(at, found), note)
+    found = _fitted(inside, quantity, sign, best, note)
+    at = [float(one.panel.setting(quantity)) for one in inside]
+    half = (len(inside) + 1) // 2
+    if len(inside) < 3 or min(len(set(own)) for own in (at[:half], at[-half:])) < 2:
+        return found
+    lower, upper = (_fitted(own, quantity, sign, best) for own in (inside[:half], inside[-half:]))
+    apart = upper.draws - lower.draws
+    if not len(apart) or np.nanpercentile(apart, 2.5) <= 0 <= np.nanpercentile(apart, 97.5):
+        return found
+    told = [f"{value:,.10g}" for value in at]
+    bend = (
+        f"{BEND}: {lower.text()} from {told[0]} to {told[half - 1]} and {upper.text()} from "
+        f"{told[-half]} to {told[-1]}"
+    )
+    low, high = min(lower.low, upper.low), max(lower.high, upper.high)
+    return replace(found, low=low, high=high).noted(bend)
+
+
+def _fitted(
+    family: Sequence[Measured],
+    quantity: str,
+    sign: float,
+    best: Callable[[Surface], Estimate],
+    note: str = "",
+) -> Estimate:
+    at = [float(one.panel.setting(quantity)) for one in family]
+    return contrast(family, best, lambda *found: sign * _power(at, found), note)
 
 
 def _power(at: Sequence[float], best: Sequence[np.ndarray]) -> np.ndarray:

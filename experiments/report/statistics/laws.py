@@ -44,8 +44,6 @@ RATE_EXPONENT = "exponent q of lr* ~ width^q"
 GROWTH = "log2 of the gradient's growth from middle to end, minus that of decay ~ η"
 #: Doublings of a norm within which it counts as steady: 7 %.
 STEADY = 0.1
-#: What is noted of an exponent that is not the same over the whole range.
-BEND = "the points bend"
 #: Layers of the networks here that have a norm behind them: its output ignores their length.
 NORMED = "conv|stem"
 ODDS = ("power", "against")
@@ -126,32 +124,10 @@ class Family:
 
     @cached_property
     def exponent(self) -> Estimate:
-        """The exponent q of lambda* ~ quantity^q.
-
-        If the points bend (the exponents of the lower and the upper half differ by more than chance
-        makes them), no one exponent is right, and the interval covers those of both halves.
-        """
+        """The exponent q of lambda* ~ quantity^q."""
+        ends = (f"{at:,.10g}" for at in (self.at[0], self.at[-1]))
         found = exponent(self.panels, self.quantity, 1.0)
-        found = found.noted(f"measured from {self.told(self.panels[0])} to "
-                            f"{self.told(self.panels[-1])}")  # fmt: skip
-        half = (len(self.panels) + 1) // 2
-        ends = self.panels[:half], self.panels[-half:]
-        halves = [exponent(own, self.quantity, 1.0) for own in ends]
-        if found.reason or half < 2 or half == len(self.panels) or any(x.reason for x in halves):
-            return found
-        bend = np.nanpercentile(halves[1].draws - halves[0].draws, [2.5, 97.5])
-        if bend[0] <= 0 <= bend[1]:
-            return found
-        told = " and ".join(
-            f"{one.text()} from {self.told(own[0])} to {self.told(own[-1])}"
-            for one, own in zip(halves, ends, strict=True)
-        )
-        low, high = min(x.low for x in halves), max(x.high for x in halves)
-        return replace(found, low=low, high=high).noted(f"{BEND}: q = {told}")
-
-    def told(self, one: Measured) -> str:
-        """Return the quantity of a panel as text."""
-        return f"{float(one.panel.setting(self.quantity)):,.10g}"
+        return found.noted("measured from " + " to ".join(ends))
 
     @property
     def at(self) -> list[float]:

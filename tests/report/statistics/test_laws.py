@@ -11,6 +11,7 @@ from experiments.record import tables
 from experiments.report.data import probes
 from experiments.report.data.text import csv, read_csv
 from experiments.report.statistics import laws
+from experiments.report.statistics.budget import BEND
 from experiments.report.statistics.estimate import Estimate
 from experiments.report.statistics.judge import FAILS, HOLDS, NOT_RUN
 from tests.report import probe_data
@@ -160,7 +161,7 @@ def test_where_the_points_bend_the_interval_covers_both_halves(tmp_path):
     found = judged(replace(LAWS["data"], others={}), tmp_path)[0].found
     assert found.low < -0.95
     assert found.high > -0.05
-    assert laws.BEND in found.note
+    assert BEND in found.note
     assert "from 500 to 2,000" in found.note
 
 
@@ -168,7 +169,7 @@ def test_where_they_do_not_it_is_that_of_the_one_exponent(tmp_path):
     write(tmp_path, "law_data", bent(-1.0, -1.0))
     found = judged(replace(LAWS["data"], others={}), tmp_path)[0].found
     assert found.high - found.low < 0.3
-    assert laws.BEND not in found.note
+    assert BEND not in found.note
     assert "measured from 500 to 8,000" in found.note
 
 

@@ -33,6 +33,11 @@ log = logging.getLogger(__name__)
 
 #: What OmegaConf's types take, in words.
 TYPES = {"Float": "a number", "Integer": "a whole number"}
+#: What keys are called elsewhere -> what they are here.
+OTHER_NAMES = {
+    "weight_decay": "wd (the paper's λ, which is torch's weight_decay times lr)",
+    "learning_rate": "lr",
+}
 VERBOSE = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
@@ -233,6 +238,13 @@ def _unknown_key(error: OmegaConfBaseException) -> str:
     chosen = next((word for word in sys.argv if word.startswith(f"{group}=")), "")
     if name and chosen:
         return f"{chosen} has no key {name}"
+    if key in OTHER_NAMES:
+        return f"there is no key {key}; did you mean {OTHER_NAMES[key]}?"
+    parent = error.parent_node
+    if name and OmegaConf.is_dict(parent):
+        there = {str(other) for other in parent} - {name}
+        hint = did_you_mean(name, there, f"{group}.") or f"; {group} takes {', '.join(parent)}"
+        return f"there is no key {key}{hint}"
     inside = key.startswith("hydra.")
     known = {k for k in _known_keys() if k.startswith("hydra.") == inside} - {key}
     return f"there is no key {key}{did_you_mean(key, known)}"

@@ -36,6 +36,8 @@ for program, *words in json.loads(sys.stdin.read()):
 
 MISTAKES = {
     "wdd=0.1": "there is no key wdd; did you mean wd?",
+    "weight_decay=0.1": "there is no key weight_decay; did you mean wd (the paper's λ, which is "
+    "torch's weight_decay times lr)?",
     "optim.betass=1": "did you mean optim.betas?",
     "optim=adamm": "did you mean optim=adam?",
     "optin=adam": "optin",
@@ -134,6 +136,11 @@ MISTAKES = {
     "analyze.py experiment=a,b": "python analyze.py takes one value for each key",
     "analyze.py -m experiment=a,b": "python analyze.py takes one value for each key",
     "analyze.py experimen=a": "there is no key experimen; did you mean experiment?",
+    "analyze.py command=transfer known.batch=1": "there is no key known.batch; did you mean "
+    "known.batch_size?",
+    "analyze.py command=transfer known.x=1": "there is no key known.x; known takes lr, wd, "
+    "convention, train_size, epochs, batch_size, width",
+    "analyze.py command=transfer known=1": "known=1 must name what it gives, as in known.lr=1e-3",
     "analyze.py command=stats": "command must be one of report, status, cost, verdict, why, "
     "propositions, laws, transfer, got stats",
     "analyze.py command=status experiment=a axis=lambda": "command=status reads no axis; it reads "

@@ -73,6 +73,9 @@ def transfer(
     Raises:
         UserError: Names what is missing, or has a value that it cannot have.
     """
+    for side, values in (("known", known), ("new", new)):
+        if not isinstance(values, Mapping):
+            raise UserError(f"{side}={values} must name what it gives, as in {side}.lr=1e-3")
     lr, wd = (_positive("known", known, key) for key in ("lr", "wd"))
     convention = known.get("convention")
     if convention not in (DECOUPLED, COUPLED):

@@ -11,6 +11,7 @@ from experiments.record import tables
 from experiments.record.folder import RunFolder, run_folders, stored_row
 from experiments.record.schema import DIVERGED, FINISHED, NAME
 from experiments.record.tables import Row
+from experiments.sweep import grid
 from experiments.sweep.slurm import squeue, submission
 from experiments.sweep.slurm.squeue import SlurmTask
 
@@ -40,6 +41,9 @@ def status_of(options: Mapping[str, Any]) -> str:
 def status(name: str, runs_dir: str | Path, results_dir: str | Path) -> list[CellStatus]:
     """Return every cell that a sweep asked for, or that has a run folder.
 
+    Where nothing was started yet these are the committed runs, and those that its preset has
+    besides.
+
     Args:
         name: The experiment.
         runs_dir: Where run folders are.
@@ -51,9 +55,13 @@ def status(name: str, runs_dir: str | Path, results_dir: str | Path) -> list[Cel
     sweep = Path(runs_dir) / name
     plan = submission.plan(sweep)
     folders = {run.path.relative_to(sweep).as_posix() for run in run_folders(sweep)}
-    if not plan and not folders:
-        raise UserError(f"nothing of experiment={name} was started in {sweep}")
     committed = tables.committed(results_dir, name)
+    if not plan and not folders:
+        if not committed:
+            raise UserError(f"nothing of experiment={name} was started in {sweep}")
+        done = [CellStatus(key, row.get("status") or FINISHED) for key, row in committed.items()]
+        lacking = max(0, len(grid.planned(name) or []) - len(done))
+        return done + lacking * [CellStatus("", MISSING)]
     jobs = _Jobs(sweep)
     names = [*plan, *sorted(folders - set(plan))]
     return [_cell(sweep, cell, plan.get(cell), committed, jobs) for cell in names]
@@ -72,8 +80,12 @@ def text(name: str, cells: list[CellStatus], sweep: Path) -> str:
     queued = Counter(cell.reason for cell in cells if cell.state == QUEUED)
     lines += [f"{QUEUED}: {count} cells: {reason}" for reason, count in queued.most_common()]
     lines += _other_code(sweep)
+    command = "the command that started the sweep"
+    if not sweep.exists():
+        lines.append(f"none was started in {sweep}: the finished ones are committed")
+        command = f"python train.py -m experiment={name}"
     if counts[FAILED] or counts[STOPPED] or counts[MISSING]:
-        lines.append("the command that started the sweep runs what failed, stopped or is missing")
+        lines.append(f"{command} runs what failed, stopped or is missing")
     return "\n".join(lines)
 
 

@@ -3,14 +3,17 @@
 import json
 import os
 import subprocess
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from experiments.errors import UserError
+from experiments.record import tables
 from experiments.record.folder import write_failure
 from experiments.record.lock import Lock
+from experiments.sweep import grid
 from experiments.sweep.cell import Cell
 from experiments.sweep.slurm import squeue, submission
 from experiments.sweep.slurm.squeue import SlurmTask
@@ -179,6 +182,18 @@ def test_a_preemption_is_told_from_a_cancellation(fake_queue, said, expected):
 def test_nothing_started_is_said(in_tmp):
     with pytest.raises(UserError, match="nothing of experiment=x was started in runs/x"):
         status("x", "runs", "results")
+
+
+def test_of_a_sweep_that_was_started_elsewhere_the_committed_runs_are_counted(in_tmp):
+    file = tables.file("results", "quickstart")
+    file.parent.mkdir(parents=True)
+    file.write_text(tables.render(tables.merge([], [run(id="a" * 16)])))
+    cells = status("quickstart", "runs", "results")
+    planned = len(grid.planned("quickstart"))
+    assert Counter(cell.state for cell in cells) == {"finished": 1, "missing": planned - 1}
+    told = text("quickstart", cells, Path("runs/quickstart"))
+    assert "none was started in runs/quickstart: the finished ones are committed" in told
+    assert "python train.py -m experiment=quickstart runs what" in told
 
 
 def test_without_slurm_the_largest_array_cannot_be_asked(in_tmp, monkeypatch):

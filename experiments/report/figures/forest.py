@@ -103,7 +103,7 @@ def said(ruling: Ruling, words: Mapping[str, str]) -> str:
     """Say our number, the verdict and its power in two short lines."""
     if ruling.found is None:
         return words.get(ruling.verdict, ruling.verdict)
-    number = ruling.found.text().replace("-", MINUS)
+    number = ruling.found.text(ruling.claim.form).replace("-", MINUS)
     known = [one for one in (ruling.power, ruling.against) if math.isfinite(one)]
     power = ", power " + " / ".join(f"{100 * one:.0f} %" for one in known) if known else ""
     return f"{number}\n{words.get(ruling.verdict, ruling.verdict)}{power}"

@@ -30,7 +30,6 @@ from experiments.report.statistics.judge import (
 )
 from experiments.report.statistics.laws import (
     LAWS,
-    LOSS,
     Law,
     families,
     read,
@@ -40,8 +39,6 @@ from experiments.report.statistics.laws import (
 from experiments.report.statistics.paper_claims import STILL
 
 FOLDER = "laws"
-#: How a difference of losses is printed.
-FINE = ".3f"
 #: The calculator's example on the page: what is known, and what is new.
 EXAMPLE: tuple[dict[str, Any], dict[str, Any]] = (
     {"lr": 4e-3, "wd": 2.5, "convention": "lr_coupled", "train_size": 2000, "epochs": 30},
@@ -118,7 +115,7 @@ def _row(one: Ruling) -> list[str]:
     )
     return [
         claim.text, claim.source, claim.number, f"{exact}{claim.range}",
-        found.text(FINE if claim.number == LOSS else ".2f") if found else "-",
+        found.text(claim.form) if found else "-",
         one.task, found.support if found else "-", _word(one), power,
     ]  # fmt: skip
 

@@ -61,6 +61,7 @@ def exponent(
     quantity: str = "steps",
     sign: float = -1.0,
     best: Callable[[Surface], Estimate] | None = None,
+    name: str = "wd",
 ) -> Estimate:
     r"""Fit :math:`\log_2 wd^* = c - p \log_2 \text{steps}` by least squares over budgets.
 
@@ -76,9 +77,9 @@ def exponent(
         family: One optimizer under one decay at several budgets, or values of the quantity.
         quantity: Column of the runs table that takes the place of the steps.
         sign: 1 for p of wd* ~ quantity^p.
-        best: What moves, as its log2; by default the best decay, or else :func:`best_rate`.
+        best: What moves, as its log2; by default the best decay.
+        name: Of what moves.
     """
-    name = "lr" if best is best_rate else "wd"
     best = best or partial(best_decay, tolerance=family[0].settings.tolerance)
     inside = [one for one in family if not contrast([one], best).reason]
     inside.sort(key=lambda one: float(one.panel.setting(quantity)))

@@ -138,6 +138,7 @@ class Claim:
         printed: The paper's number with its source, where its cells do not give it.
         read: That number, if there is one.
         by_definition: Whether it follows from the algorithm's definition, so that it cannot fail.
+        form: How to print the number.
     """
 
     text: str
@@ -154,6 +155,7 @@ class Claim:
     source: str = ""
     printed: str = ""
     read: float | None = None
+    form: str = ".2f"
 
     @property
     def range(self) -> str:

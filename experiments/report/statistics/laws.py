@@ -274,7 +274,7 @@ def by_width(results_dir: Path, law: Law, found: Sequence[Family]) -> list[Rulin
     of_rate = [claim for claim in law.claims if claim.statistic == "rate_exponent"]
     judged = by_exponent(results_dir, law, found)
     for family in found:
-        number = exponent(family.panels, law.quantity, 1.0, best_rate)
+        number = exponent(family.panels, law.quantity, 1.0, best_rate, "lr")
         judged += [ruled(claim, number, family.label) for claim in of_rate]
     return judged
 
@@ -526,8 +526,9 @@ LAWS = (
         "Does it help to decay only the weights that the update does not lengthen?",
         [
             Claim("at AdamW's best λ cautious decay lowers the test loss", LOSS, "adamw",
-                  "at_plain", high=0.0, source="Chen et al., arXiv 2510.12402"),
-            Claim("at its own best λ it lowers the test loss", LOSS, "adamw", "at_own", high=0.0),
+                  "at_plain", high=0.0, source="Chen et al., arXiv 2510.12402", form=".3f"),
+            Claim("at its own best λ it lowers the test loss", LOSS, "adamw", "at_own", high=0.0,
+                  form=".3f"),
             Claim("AdamW's best λ stays the best", "doublings of the best λ", "adamw", "shift",
                   -0.5, 0.5, exact=0.0, opposite=1.0, source="Chen et al., arXiv 2510.12402"),
         ],

@@ -163,6 +163,11 @@ def findings(law: Law, own: Sequence[Ruling]) -> list[str]:
         )
         note = f" {_upper(found.note)}." if found.note else ""
         lines.append(f"{rows}: q = {found.text()}; {told}.{note}")
+    lines += [
+        f"{one.task}: “{one.claim.text}” is not resolved, since {one.found.reason}."
+        for one in own
+        if one.found and one.found.reason and one.claim.statistic != "exponent"
+    ]
     if not law.quantity:
         return [*lines, law.use]
     if law.caveat and any(rows in law.others for rows in known):

@@ -36,6 +36,7 @@ def known():
         if {"value", "low", "high"} <= set(table):
             for row in table[["value", "low", "high"]].dropna().to_numpy(float):
                 found |= {rounded(row, digits) for digits in (1, 2, 3)}
+            found |= set(INTERVAL.findall(" ".join(table.get("note", pd.Series()).dropna())))
     return found
 
 

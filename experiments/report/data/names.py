@@ -100,9 +100,10 @@ def setting(name: str, value: Any, run: pd.Series | None = None) -> str:
         return f"{value} epoch{'s' * (value != '1')}"
     if name == "figure":
         return str(value).replace("figure", "Figure ")
-    text = run is not None and str(run["task"]).startswith(("shakespeare", "text"))
-    if name == "train_size" and text and pd.notna(run.get("task.train_size")):
-        return f"{float(run['task.train_size']):,.0f} characters"
+    if name == "train_size" and run is not None:
+        size = run.get("task.train_size")
+        if str(run["task"]).startswith(("shakespeare", "text")) and pd.notna(size):
+            return f"{float(size):,.0f} characters"
     words = {"optim.eps": "epsilon"}.get(name, name.rpartition(".")[2].replace("_", " "))
     return f"{words} {value}"
 

@@ -323,7 +323,7 @@ def _late(seen: pd.DataFrame, known: Mapping[float, Measured]) -> dict[tuple[str
     some = seen[seen["layer"].str.contains(NORMED) & (seen["step"] > seen["steps"] / 2)]
     some = some.merge(runs[["id", "power", "total"]], on="id").sort_values("step")
     cell = ["power", "lr", "total", "seed"]
-    found = {}
+    found: dict[tuple[str, float], Any] = {}
     for column in ("weight_norm", "gradient_norm"):
         ends = np.log2(some.set_index([*cell, "layer"])[column]).groupby([*cell, "layer"])
         grown = (ends.last() - ends.first()).groupby(cell).median().unstack("power")
@@ -352,14 +352,14 @@ def by_pairs(results_dir: Path, law: Law, _: Sequence[Family]) -> list[Ruling]:
         for claim, wd in ((at_plain, usual), (at_own, other)):
             apart = (losses[1][wd] - losses[0][usual]).dropna()
             found.append(_paired(claim, list(apart), label))
-        by_decay = [np.log(one.unstack("wd")) for one in losses]
+        by_decay = [one.unstack("wd") for one in losses]
+        seeds = by_decay[0].index.intersection(by_decay[1].index)
         best_at = [
-            one.apply(
-                lambda row: vertex(np.log2(row.index.to_numpy(float)), row.to_numpy()), axis=1
-            )
+            np.array([vertex(np.log2(one.columns.to_numpy(float)), row) for row in rows])
             for one in by_decay
+            for rows in [np.log(one.loc[seeds].to_numpy())]
         ]
-        shift = (best_at[1] - best_at[0]).to_numpy(float)
+        shift = best_at[1] - best_at[0]
         edge = unidentified("at some seed the best λ is at the edge of the grid")
         found.append(
             _paired(stays, list(shift), label)
@@ -403,7 +403,7 @@ def by_rotation(results_dir: Path, law: Law, _: Sequence[Family]) -> list[Ruling
                         f"{name} {rate:g}" for name, rate in zip(("lr", "λ"), rates, strict=False)
                     ]
                     as_said = kind == "norm behind" and schedule == "constant" and not early
-                    label = ", ".join([kind, schedule, *told, part])
+                    label = ", ".join([kind, str(schedule), *told, part])
                     claim = settled if as_said else elsewhere
                     found.append(_paired(claim, list(per_seed), label))
     return found
@@ -453,7 +453,7 @@ def _exponents(quantity: str) -> list[Claim]:
     ]  # fmt: skip
 
 
-def _about(q: float, said: Iterable[float]) -> dict[str, float]:
+def _about(q: float, said: Iterable[float]) -> dict[str, Any]:
     """Return the range of a claim on an exponent, opposed by the nearest that is said besides."""
     others = [x for x in said if abs(x - q) > STILL]
     opposite = min(others, key=lambda x: abs(x - q)) if others else q + 4 * STILL

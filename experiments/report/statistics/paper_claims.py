@@ -13,9 +13,6 @@ ADAMS = "Adam + L2, AdamW"
 STILL = 0.25
 #: Percent. Less than a quarter of what AdamW saves under a cosine in the paper counts as no gain.
 NO_GAIN = 5.0
-#: Which of our experiments a figure's claims are judged by, where it is not named after the figure:
-#: figure1_cpu, on 12,000 images, has not been run yet.
-OURS = {"figure1": "figure1_cpu_2000"}
 
 
 def _falls(name: str, of: str) -> Claim:
@@ -62,7 +59,7 @@ def rulings(results_dir: Path) -> list[Ruling]:
 
 def sweep(figure: str) -> str:
     """Return the name of our experiment that a figure's claims are judged by."""
-    return OURS.get(figure, f"{figure}_cpu")
+    return f"{figure}_cpu"
 
 
 def _ruling(results_dir: Path, claim: Claim) -> Ruling:

@@ -54,7 +54,7 @@ def respelled(value):
 
 
 #: Experiments of which not every cell has been run yet.
-UNFINISHED = {"figure1_cpu", "figure3_cpu", "law_repeat"}
+UNFINISHED = {"figure3_cpu", "law_repeat"}
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.report.data.panels import Panel, seed_table
+from experiments.report.data.panels import Panel, grouped, seed_table
 from experiments.report.statistics.noise import seed_effects
 from experiments.report.statistics.resample import of_cells
 
@@ -20,7 +20,8 @@ def offsets(
     With :math:`c_{ps}` what seed s adds to panel p (the mean deviation over its cells within
     ``near`` of the best), panels that have the same seeds share :math:`\bar c_s`; what is left has
     a variance of its own, from which the share of the cells' noise is taken. Both are drawn from
-    Student's t with (seeds - 1) and (panels - 1)(seeds - 1) degrees of freedom.
+    Student's t with (seeds - 1) and (panels - 1)(seeds - 1) degrees of freedom. Of panels that
+    differ in their seeds those with the same ones share theirs.
 
     Args:
         panels: To be compared.
@@ -33,25 +34,40 @@ def offsets(
     """
     draw = of_cells(panels, metric)
     tables = [_near(panel, metric, near) for panel in panels]
-    seeds = [_seeds(panel, metric) for panel in panels]
-    count = len(seeds[0])
-    if len(panels) == 1 or count < 2 or any(own != seeds[0] for own in seeds):
-        drawn = [_drawn(*_effects(table), len(table.T), samples, draw) for table in tables]
-        return np.stack(drawn, 1), "" if len(panels) == 1 or count < 2 else "seeds not paired"
+    alike = grouped(range(len(panels)), lambda at: _seeds(panels[at], metric))
+    offset = np.zeros((samples, len(panels)))
+    paired = []
+    for seeds, own in alike.items():
+        if len(own) == 1 or len(seeds) < 2:
+            for at in own:
+                effects, noise = _effects(tables[at])
+                offset[:, at] = _drawn(effects, noise, len(tables[at].T), samples, draw)
+        else:
+            offset[:, own] = _together([tables[at] for at in own], len(seeds), samples, draw)
+            paired.append(f"{len(own)} panels over {len(seeds)} seeds")
+    if len(alike) > 1:
+        return offset, f"paired: {' and '.join(paired)}" if paired else "seeds not paired"
+    return offset, f"paired over {len(seeds)} seeds" if paired else ""
+
+
+def _together(
+    tables: Sequence[np.ndarray], count: int, samples: int, draw: np.random.Generator
+) -> np.ndarray:
+    """Draw the offsets of panels that have the same seeds."""
     found = [_effects(table) for table in tables]
     effects = np.stack([own for own, _ in found])
     shared = effects.mean(0)
     left = effects - shared
-    freedom = (len(panels) - 1) * (count - 1)
+    freedom = (len(tables) - 1) * (count - 1)
     excess = max((left**2).sum() / freedom - float(np.mean([noise for _, noise in found])), 0.0)
-    own = draw.standard_t(freedom, (samples, len(panels))) * np.sqrt(excess / count)
+    own = draw.standard_t(freedom, (samples, len(tables))) * np.sqrt(excess / count)
     common = _drawn(shared, 0.0, count, samples, draw)
-    return common[:, None] + own, f"paired over {count} seeds"
+    return common[:, None] + own
 
 
-def _seeds(panel: Panel, metric: str) -> list[float]:
+def _seeds(panel: Panel, metric: str) -> tuple[float, ...]:
     ended = panel.runs[panel.runs[metric].notna()]
-    return sorted(ended["seed"].unique())
+    return tuple(sorted(ended["seed"].unique()))
 
 
 def _near(panel: Panel, metric: str, near: float) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from experiments.report.data.panels import panels
-from experiments.report.statistics import compare
+from experiments.report.statistics import compare, pairing
 from experiments.report.statistics.decoupling import threshold_slope
 from experiments.report.statistics.measure import contrast, measure, measure_one
 from experiments.report.statistics.noise import Noise
@@ -77,6 +77,24 @@ def test_what_a_seed_adds_to_one_panel_or_to_seeds_of_its_own_does_not():
     for found in (rivals(([0, 1, 2], [0, 1, 2]), 0.0, 1.0), rivals(([0, 1], [2, 3]), 1.0, 0.0)):
         assert found.high - found.low > 3 * (plain.high - plain.low)
         assert found.low < -1 < found.high
+
+
+def test_panels_that_have_the_same_seeds_share_them_beside_others_that_have_more():
+    draw = np.random.default_rng(0).standard_normal
+    effects = {seed: 3 * draw() for seed in range(3)}
+    rows = [
+        run(optim=optim, schedule=schedule, lr=float(lr), wd=float(wd), seed=seed,
+            id=f"{optim}{schedule}{lr}{wd}{seed}", test_error=50 + effects[seed] + 0.01 * draw())
+        for schedule, seeds in (("constant", range(2)), ("cosine", range(3)))
+        for optim in ("adam", "adamw")
+        for lr in LRS[2:5] for wd in WDS[3:6] for seed in seeds
+    ]  # fmt: skip
+    found, note = pairing.offsets(panels(frame(rows), "test_error"), "test_error", 2.0, 500)
+    assert note == "paired: 2 panels over 2 seeds and 2 panels over 3 seeds"
+    first, second, third, fourth = np.percentile(np.abs(found), 50, axis=0)
+    assert min(first, second, third, fourth) > 0.2
+    for one, other in ((0, 2), (1, 3)):  # Adam and AdamW under one schedule
+        assert np.percentile(np.abs(found[:, one] - found[:, other]), 50) < 0.02
 
 
 def test_the_process_reproduces_a_known_ridge_and_says_how_sure_it_is():

@@ -240,10 +240,10 @@ def _unknown_key(error: OmegaConfBaseException) -> str:
         return f"{chosen} has no key {name}"
     if key in OTHER_NAMES:
         return f"there is no key {key}; did you mean {OTHER_NAMES[key]}?"
-    parent = error.parent_node
-    if name and OmegaConf.is_dict(parent):
-        there = {str(other) for other in parent} - {name}
-        hint = did_you_mean(name, there, f"{group}.") or f"; {group} takes {', '.join(parent)}"
+    parent, (above, _, last) = error.parent_node, key.rpartition(".")
+    if above and OmegaConf.is_dict(parent):
+        there = [str(other) for other in parent if other != last]
+        hint = did_you_mean(last, set(there), f"{above}.") or f"; {above} takes {', '.join(there)}"
         return f"there is no key {key}{hint}"
     inside = key.startswith("hydra.")
     known = {k for k in _known_keys() if k.startswith("hydra.") == inside} - {key}

@@ -76,6 +76,11 @@ def label(optim: str) -> str:
     return LABELS.get(optim, optim)
 
 
+def is_text(task: str) -> bool:
+    """Whether a task is about text, as its name says."""
+    return task.startswith(("shakespeare", "text"))
+
+
 def task(name: str, modulus: float | None = None) -> str:
     """Return the name of a task; its modulus is p where it is not given."""
     p = "p" if pd.isna(modulus) else short(modulus)
@@ -102,7 +107,7 @@ def setting(name: str, value: Any, run: pd.Series | None = None) -> str:
         return str(value).replace("figure", "Figure ")
     if name == "train_size" and run is not None:
         size = run.get("task.train_size")
-        if str(run["task"]).startswith(("shakespeare", "text")) and pd.notna(size):
+        if is_text(str(run["task"])) and pd.notna(size):
             return f"{float(size):,.0f} characters"
     words = {"optim.eps": "epsilon"}.get(name, name.rpartition(".")[2].replace("_", " "))
     return f"{words} {value}"

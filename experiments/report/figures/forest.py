@@ -35,7 +35,7 @@ def forest(found: Sequence[Ruling], words: Mapping[str, str], theirs: str = "the
         words: What each verdict is called.
         theirs: Whose other number it is.
     """
-    shown = [one for one in found if _known(one.found) or _known(one.theirs)]
+    shown = [one for one in found if known(one.found) or known(one.theirs)]
     groups = grouped(shown, lambda one: one.claim.number)
     heights = [len(own) * ROW + AXIS for own in groups.values()] or [AXIS]
     drawn = style.figure(8.2, sum(heights) + 0.5)
@@ -46,7 +46,7 @@ def forest(found: Sequence[Ruling], words: Mapping[str, str], theirs: str = "the
         Patch(facecolor=RANGE, label="claimed range"),
         *(
             [Line2D([], [], color=THEIRS, marker="D", mfc="white", ms=4, lw=1, label=theirs)]
-            if any(_known(one.theirs) for one in shown)
+            if any(known(one.theirs) for one in shown)
             else []
         ),
         *(
@@ -66,7 +66,8 @@ def forest(found: Sequence[Ruling], words: Mapping[str, str], theirs: str = "the
     return drawn
 
 
-def _known(one: Estimate | None) -> bool:
+def known(one: Estimate | None) -> bool:
+    """Whether there is a number."""
     return one is not None and math.isfinite(one.value)
 
 
@@ -111,11 +112,11 @@ def said(ruling: Ruling, words: Mapping[str, str]) -> str:
 
 def _limits(own: Sequence[Ruling]) -> tuple[float, float]:
     """Return the range of an axis: all numbers, the ends of claims, intervals as far as useful."""
-    values = [one.value for r in own for one in (r.found, r.theirs) if one and _known(one)]
+    values = [one.value for r in own for one in (r.found, r.theirs) if one and known(one)]
     ends = [end for r in own for end in (r.claim.low, r.claim.high) if math.isfinite(end)]
     low, high = min(values + ends), max(values + ends)
     wide = (high - low) or 1.0
-    reach = [x for r in own for one in (r.found, r.theirs) if one and _known(one)
+    reach = [x for r in own for one in (r.found, r.theirs) if one and known(one)
              for x in (one.low, one.high) if math.isfinite(x)]  # fmt: skip
     low = max(min([low, *reach]), low - wide)
     high = min(max([high, *reach]), high + wide)
@@ -126,7 +127,7 @@ def _mark(
     ax: Axes, one: Estimate | None, y: float, colour: str, marker: str, ends: tuple[float, float],
     *, hollow: bool,
 ) -> None:  # fmt: skip
-    if one is None or not _known(one):
+    if one is None or not known(one):
         return
     if math.isfinite(one.low):
         low, high = max(one.low, ends[0]), min(one.high, ends[1])

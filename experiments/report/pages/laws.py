@@ -18,7 +18,7 @@ from experiments.record import tables
 from experiments.report.data.panels import grouped
 from experiments.report.data.text import Table, aligned, csv, markdown, read_csv, short
 from experiments.report.figures import law as figures
-from experiments.report.figures.forest import forest
+from experiments.report.figures.forest import forest, known
 from experiments.report.pages import files, transfer
 from experiments.report.statistics.judge import (
     ENOUGH,
@@ -129,7 +129,7 @@ def section(law: Law, own: Sequence[Ruling], done: tuple[int, int]) -> str:
         done: How many runs of its sweep are committed, and how many it has.
     """
     parts = [f"## {law.question}"]
-    if any(_known(one) for one in own):
+    if any(known(one.found) for one in own):
         parts.append(f"![{law.question}](../results/{FOLDER}/{law.name}.png)")
     if done[0] < done[1]:
         parts.append(f"*So far: the sweep is not finished, {done[0]} of {done[1]} runs.*")
@@ -141,10 +141,6 @@ def section(law: Law, own: Sequence[Ruling], done: tuple[int, int]) -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def _known(one: Ruling) -> bool:
-    return one.found is not None and math.isfinite(one.found.value)
-
-
 def is_missing(law: Law, own: Sequence[Ruling]) -> bool:
     """Whether no ruling rests on the law's own preset."""
     return not any(law.preset in one.task for one in own)
@@ -153,15 +149,15 @@ def is_missing(law: Law, own: Sequence[Ruling]) -> bool:
 def findings(law: Law, own: Sequence[Ruling]) -> list[str]:
     """Say of each set of rows which rules it excludes, and what a person can do with the law."""
     exponents = [one for one in own if one.claim.statistic == "exponent"]
-    known = {one.task: one.found for one in exponents if one.found and not one.found.reason}
+    rows_of = {one.task: one.found for one in exponents if one.found and not one.found.reason}
     lines = []
-    for rows, found in known.items():
+    for rows, found in rows_of.items():
         verdicts = grouped([one for one in exponents if one.task == rows], _word)
         told = "; ".join(
             f"{word}: {' and '.join(f'“{rule_of(one.claim)}”' for one in some)}"
             for word, some in verdicts.items()
         )
-        note = f" {_upper(found.note)}." if found.note else ""
+        note = f" {found.note}." if found.note else ""
         lines.append(f"{rows}: q = {found.text()}; {told}.{note}")
     lines += [
         f"{one.task}: “{one.claim.text}” is not resolved, since {one.found.reason}."
@@ -170,7 +166,7 @@ def findings(law: Law, own: Sequence[Ruling]) -> list[str]:
     ]
     if not law.quantity:
         return [*lines, law.use]
-    if law.caveat and any(rows in law.others for rows in known):
+    if law.caveat and any(rows in law.others for rows in rows_of):
         lines.append(law.caveat)
     lines.append(f"**{law.use}, multiply λ by:**")
     lines += [
@@ -178,12 +174,8 @@ def findings(law: Law, own: Sequence[Ruling]) -> list[str]:
         for one in law.claims
         if one.exact is not None and one.statistic == "exponent"
     ]
-    ours = [f"  - {x.mapped(np.exp2).text()}: {rows}" for rows, x in known.items()]
+    ours = [f"  - {x.mapped(np.exp2).text()}: {rows}" for rows, x in rows_of.items()]
     return [*lines, *(ours or ["  - no rows say it yet"])]
-
-
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _word(one: Ruling) -> str:
@@ -237,7 +229,7 @@ def page(rows: pd.DataFrame, costs: Mapping[str, str], runs: Mapping[str, tuple[
 
 def overview(found: Mapping[str, Sequence[Ruling]]) -> list[Ruling]:
     """Return what the picture of all laws shows: exponents, each with its rows in a short label."""
-    shown = [one for law in LAWS if law.quantity for one in found[law.name] if _known(one)]
+    shown = [one for law in LAWS if law.quantity for one in found[law.name] if known(one.found)]
     return [replace(one, task=re.sub(r":.*", "", one.task)) for one in shown]
 
 
@@ -257,7 +249,7 @@ def write_laws(results_dir: Path, costs: Mapping[str, str], planned: Mapping[str
         found[law.name] = law.judge(results_dir, law, own)
         if own:
             contents |= files.pictures(folder / law.name, figures.figure(law, own))
-        elif any(map(_known, found[law.name])):
+        elif any(known(one.found) for one in found[law.name]):
             contents |= files.pictures(folder / law.name, forest(found[law.name], WORDS))
     written = csv(table(found))
     rows = read_csv(io.StringIO(written))

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.record import tables
-from experiments.report.data import probes
+from experiments.report.data import names, probes
 from experiments.report.data.frames import frame
 from experiments.report.data.panels import Panel, best_cell, grouped, panels
 from experiments.report.data.text import read_csv
@@ -179,7 +179,7 @@ class Law:
 
 def settings_of(task: str) -> Settings:
     """Return how panels of a task are measured: decay is lambda."""
-    chosen: dict[str, Any] = TEXT if task.startswith("shakespeare") else {}
+    chosen: dict[str, Any] = TEXT if names.is_text(task) else {}
     return Settings(axis="lambda", **chosen)
 
 
@@ -395,8 +395,8 @@ def by_rotation(results_dir: Path, law: Law, _: Sequence[Family]) -> list[Ruling
         early = end < 1
         part = f"{experiment}, first fifth" if early else experiment
         for kind, there in (("norm behind", normed), ("no norm behind", bare & (not early))):
-            names = ["schedule", "lr", *(["wd"] if experiment == law.preset else [])]
-            for (_task, schedule, *rates), own in seen[there].groupby(["task", *names]):
+            groups = ["schedule", "lr", *(["wd"] if experiment == law.preset else [])]
+            for (_task, schedule, *rates), own in seen[there].groupby(["task", *groups]):
                 if own["layer"].nunique() > 1:  # a head alone says little
                     per_seed = own.groupby("seed")["ratio"].median()
                     told = [

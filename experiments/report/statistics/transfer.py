@@ -135,11 +135,8 @@ def transfer(
             moved.append(_by_rows(decay, ratios, {n: exponents[n][one] for n, one in rows.items()},
                                   " and ".join(dict.fromkeys(rows.values()))))  # fmt: skip
         remarks += [
-            "; ".join(
-                filter(
-                    None, [f"{rows}: λ* ~ {QUANTITIES[name][1]}^q, q = {found.text()}", found.note]
-                )
-            )
+            f"{rows}: λ* ~ {QUANTITIES[name][1]}^q, q = {found.text()}"
+            + (f"; {found.note}" if found.note else "")
             for name in ratios
             for rows, found in exponents[name].items()
         ]
